@@ -1,0 +1,1 @@
+"""Starting, ending and watching the process or pod of a worker."""

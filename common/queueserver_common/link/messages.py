@@ -94,16 +94,6 @@ class Snapshot:
     ip_kernel_captured: bool | None = True
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """What the worker knows of one item: the truth when Redis lost its last writes."""
-
-    item_uid: str
-    command_id: str
-    stage: ItemStage
-    time_start: float | None = None
-
-
 # Events: durable reports of the worker -------------------------------------------------------------------------
 
 
@@ -162,6 +152,23 @@ class ListsChanged:
     devices: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What the worker knows of one item: the truth when Redis lost its last writes.
+
+    A worker keeps the entries of its last 100 items, oldest first.
+    """
+
+    item_uid: str
+    command_id: str
+    stage: ItemStage
+    time_start: float | None = None
+    item: bytes = b""
+    """JSON text of the item as it was sent with `RunItem`."""
+    end: ItemEnded | None = None
+    """The end, once the stage is `ended`."""
+
+
 EventBody = EnvironmentReady | EnvironmentFailed | ItemStarted | ItemEnded | ListsChanged
 
 
@@ -187,6 +194,8 @@ class Hello:
     """Sequence number of the next event; `next_seq - 1` is the newest."""
     snapshot: Snapshot = field(default_factory=Snapshot)
     ledger: tuple[LedgerEntry, ...] = ()
+    acked_seq: int = 0
+    """Highest number that any `EventsStored` or `Welcome` named: more than the store knows means lost writes."""
 
 
 @dataclass(frozen=True, slots=True)

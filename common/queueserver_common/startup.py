@@ -1,0 +1,39 @@
+"""Where a worker's startup code comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+SourceKind = Literal["directory", "script", "module"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartupSource:
+    """Exactly one source of startup code (plans-and-permissions 1)."""
+
+    kind: SourceKind
+    """What `value` names."""
+    value: str
+    """Path of a directory of `*.py` and `*.ipy` files, path of one script, or dotted name of a module."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(SourceKind):
+            raise ValueError(f"startup code comes from a directory, a script or a module, not from {self.kind!r}")
+        if not isinstance(self.value, str) or not self.value:
+            raise ValueError(f"the {self.kind} with the startup code must be named by a non-empty string")
+
+    def as_mapping(self) -> dict[str, str]:
+        """Form that goes into JSON; `parse` reads it."""
+        return {"kind": self.kind, "value": self.value}
+
+    @classmethod
+    def parse(cls, mapping: Mapping[str, Any]) -> StartupSource:
+        """Read what `as_mapping` wrote; raises ValueError with a sentence when it is not that."""
+        if not isinstance(mapping, Mapping) or set(mapping) != {"kind", "value"}:
+            raise ValueError(f"a source of startup code has the keys 'kind' and 'value', not {mapping!r}")
+        return cls(mapping["kind"], mapping["value"])
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value!r}"

@@ -1,0 +1,45 @@
+# Every target installs what it needs into .venv first, in a moment when nothing changed.
+# ARGS is handed on:    make demo ARGS="--help"    make test ARGS="-k permissions"
+# PYTHON chooses the interpreter for a new .venv:    make test PYTHON=python3.12
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check format bench lock clean local dev
+PYTHON ?=
+ARGS ?=
+export PYTHON
+
+help: ## Print this list
+	@echo "Usage: make TARGET"
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+
+demo: local ## Run a short queue of simulated plans and watch it
+	@.venv/bin/python -m queueserver_cli.demo $(ARGS)
+
+run: local ## Start a manager with the simulated profile (Ctrl-C ends it)
+	@.venv/bin/start-re-manager --zmq-publish-console ON $(ARGS)
+
+test: check ## Run the checks, the unit tests and the contract tests
+	.venv/bin/python -m pytest tests/unit tests/contract $(ARGS)
+
+check: dev ## Check style, format, types and import rules
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: dev ## Format the code and mend what the style check can mend
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: dev ## Measure speed and memory beside upstream's server
+	.venv/bin/python -m benchmarks $(ARGS)
+
+lock: ## Write requirements/ anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	@python=$$(scripts/find-python) && $$python scripts/lock.py $(ARGS)
+
+clean: ## Remove .venv, caches and built files
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+local dev:
+	@python=$$(scripts/find-python) && $$python scripts/environment.py $@

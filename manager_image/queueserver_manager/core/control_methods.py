@@ -1,0 +1,216 @@
+"""Handlers of the methods that direct environment, queue, RunEngine and manager (zmq-api 5.3, 5.7, 5.8, 5.10)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from queueserver_common.link.messages import CommandBody, Finish, Leave, Pause, Resume
+from queueserver_manager.core import execution
+from queueserver_manager.core.decision import AwaitWorker, Decision, Refusal, Reply, success
+from queueserver_manager.core.effects import KillWorker, LaunchWorker, LeaveManager, TellWorker
+from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState
+from queueserver_manager.core.parameters import Params
+from queueserver_manager.core.states import ManagerState
+from queueserver_manager.core.writes import SetField
+
+if TYPE_CHECKING:
+    from queueserver_manager.core.machine import Core
+
+TIMED_OUT = "Timeout occurred while processing the request"
+DESTROYED = "RE Worker environment was destroyed"
+PAUSE_OPTIONS = ("deferred", "immediate")
+STOP_OPTIONS = ("safe_off", "safe_on")
+
+S = ManagerState
+
+
+def token_hash(token: str) -> str:
+    """What is stored of an opening's secret."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def environment_open(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """Start a worker; whether the profile loads is told by the status."""
+    state = core.state
+    if state.manager_state is S.CREATING_ENVIRONMENT:
+        raise Refusal("Manager is already in the process of creating the RE Worker environment.", prefixed=False)
+    if state.environment_exists:
+        raise Refusal("RE Worker environment already exists.", prefixed=False)
+    if state.manager_state is not S.IDLE or state.leaving:
+        raise Refusal(f"Manager state is not idle. Current state: {state.manager_state.value}", prefixed=False)
+    token = core.new_uid()
+    state.environment = Environment(core.new_uid(), token_hash(token))
+    state.environment_error = ""
+    state.worker_seq = 0
+    state.link = LinkState.CONNECTING
+    core.store_environment(d)
+    d.write(SetField("worker_seq", None))
+    core.enter(S.CREATING_ENVIRONMENT)
+    d.cause(LaunchWorker(state.environment.opening_id, token))
+    return success()
+
+
+def environment_close(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """Ask the worker to leave in order."""
+    state = core.state
+    if state.manager_state is S.CLOSING_ENVIRONMENT:
+        raise Refusal("Manager is already in the process of closing the RE Worker environment.", prefixed=False)
+    if not state.environment_exists:
+        raise Refusal("RE Worker environment does not exist.", prefixed=False)
+    if state.manager_state in (S.STARTING_QUEUE, S.EXECUTING_QUEUE):
+        raise Refusal("Queue execution is in progress.", prefixed=False)
+    if state.manager_state is S.EXECUTING_TASK:
+        raise Refusal("Foreground task execution is in progress.", prefixed=False)
+    if state.manager_state is not S.IDLE:
+        raise Refusal(f"Manager state is not idle. Current state: {state.manager_state.value}", prefixed=False)
+    check_attached(core)
+    close(core, d)
+    return success()
+
+
+def close(core: Core, d: Decision) -> None:
+    """From idle: the environment is on its way out."""
+    assert core.state.environment is not None
+    core.state.environment.stage = EnvironmentStage.CLOSING
+    core.store_environment(d)
+    core.enter(S.CLOSING_ENVIRONMENT)
+    d.cause(TellWorker(core.leave_command(), Leave()))
+
+
+def environment_destroy(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """End the worker whatever it does."""
+    if core.state.environment is None:
+        raise Refusal("RE environment does not exist", prefixed=False)
+    destroy(core, d)
+    return success()
+
+
+def destroy(core: Core, d: Decision) -> None:
+    """The worker is ended at once; everything else follows when its end is proved."""
+    environment = core.state.environment
+    assert environment is not None
+    environment.stage = EnvironmentStage.DESTROYING
+    core.enter(S.DESTROYING_ENVIRONMENT)
+    core.store_environment(d)
+    execution.set_autostart(core, d, False)
+    execution.set_stop_pending(core, d, False)
+    d.urgent = True
+    d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
+
+
+def queue_start(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """Start taking items; an empty queue is a success."""
+    core.check_worker_free()
+    execution.start_queue(core, d, now)
+    return success()
+
+
+def queue_stop(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """Stop after the item in hand."""
+    state = core.state.manager_state
+    if state not in (S.STARTING_QUEUE, S.EXECUTING_QUEUE):
+        raise Refusal(
+            f"Failed to pause the queue. Queue is not running. Manager state: {state.legacy_name}", prefixed=False
+        )
+    execution.set_stop_pending(core, d, True)
+    return success()
+
+
+def queue_stop_cancel(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """Take the request to stop back."""
+    execution.set_stop_pending(core, d, False)
+    return success()
+
+
+def queue_autostart(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """Switch autostart; whether it starts the queue is looked at after every decision."""
+    execution.set_autostart(core, d, params["enable"])
+    return success()
+
+
+def re_pause(core: Core, params: Params, d: Decision, now: float) -> None:
+    """Pause the plan that is running in the RunEngine."""
+    option = params.get("option", "deferred")
+    if option not in PAUSE_OPTIONS:
+        raise Refusal(f"Option '{option}' is not supported. Available options: {PAUSE_OPTIONS}", prefixed=False)
+    if not core.state.environment_exists:
+        raise Refusal("Environment does not exist. Can not pause Run Engine.", prefixed=False)
+    if core.state.re_state != "running" and core.state.link is LinkState.ATTACHED:
+        raise Refusal(
+            f"Run engine can be paused only in 'running' state. Current state: '{core.state.re_state}'", prefixed=False
+        )
+    tell_and_wait(core, d, Pause(deferred=option == "deferred"))
+
+
+def re_resume(core: Core, params: Params, d: Decision, now: float) -> None:
+    """Continue the paused plan."""
+    _continue_paused(core, d, Resume())
+
+
+def re_stop(core: Core, params: Params, d: Decision, now: float) -> None:
+    """End the paused plan as a success."""
+    _continue_paused(core, d, Finish("stop"))
+
+
+def re_abort(core: Core, params: Params, d: Decision, now: float) -> None:
+    """End the paused plan as aborted."""
+    _continue_paused(core, d, Finish("abort"))
+
+
+def re_halt(core: Core, params: Params, d: Decision, now: float) -> None:
+    """End the paused plan without its clean-up."""
+    _continue_paused(core, d, Finish("halt"))
+
+
+def _continue_paused(core: Core, d: Decision, body: CommandBody) -> None:
+    if core.state.manager_state is not S.PAUSED:
+        raise Refusal(f"RE Manager is not paused: current state is '{core.state.manager_state.value}'", prefixed=False)
+    tell_and_wait(core, d, body)
+
+
+def tell_and_wait(core: Core, d: Decision, body: CommandBody) -> None:
+    """Send a command that only directs the plan in hand; the worker's answer becomes the reply."""
+    command_id = core.new_uid()
+    core.commands[command_id] = body
+    d.urgent = not isinstance(body, Resume)
+    d.cause(TellWorker(command_id, body))
+    d.awaits = AwaitWorker(command_id, success(), {"success": False, "msg": TIMED_OUT})
+
+
+def check_attached(core: Core) -> None:
+    """Refuse what needs an answer of the worker while its link is silent."""
+    if core.state.link is not LinkState.ATTACHED:
+        raise Refusal(TIMED_OUT, prefixed=False)
+
+
+def manager_stop(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """End the manager; the reply is sent first, the environment is closed or destroyed afterwards."""
+    option = params.get("option", "safe_on")
+    if option not in STOP_OPTIONS:
+        raise Refusal(f"Option '{option}' is not allowed. Allowed options: {STOP_OPTIONS}")
+    state = core.state
+    if option == "safe_on" and state.manager_state is not S.IDLE:
+        raise Refusal(
+            "Closing RE Manager with option 'safe_on' is allowed only in 'idle' state. "
+            f"Current state: '{state.manager_state.value}'"
+        )
+    state.leaving = True
+    leave(core, d)
+    return success()
+
+
+def leave(core: Core, d: Decision) -> None:
+    """Bring the environment to its end, then leave."""
+    state = core.state
+    if state.environment is None:
+        d.cause(LeaveManager())
+    elif state.manager_state is S.IDLE and state.link is LinkState.ATTACHED:
+        close(core, d)
+    elif state.environment.stage is not EnvironmentStage.CLOSING:
+        destroy(core, d)
+
+
+def manager_kill(core: Core, params: Params, d: Decision, now: float) -> None:
+    """Test hook: the manager stops answering, its supervisor starts it again; there is no reply."""
+    d.hang = True

@@ -1,0 +1,64 @@
+"""The result of a decision: writes, effects, the reply, and how long the reply has to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from queueserver_manager.core.effects import Effect
+from queueserver_manager.core.writes import Write
+
+Reply = Mapping[str, Any]
+
+
+class Refusal(Exception):
+    """A request that is refused. The text is the `msg` of the reply, without the method's prefix.
+
+    `extra` replaces values of the method's failure reply; `prefixed` is False for texts that stand alone
+    (refusals because of the state, zmq-api 2 rule 5).
+    """
+
+    def __init__(self, msg: str, *, prefixed: bool = True, **extra: Any) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.prefixed = prefixed
+        self.extra = extra
+
+
+@dataclass(slots=True)
+class AwaitWorker:
+    """The reply waits for the worker's answer to a command, for a bounded time."""
+
+    command_id: str
+    accepted: Reply
+    timed_out: Reply
+
+
+@dataclass(slots=True)
+class Decision:
+    """Everything that follows from one input."""
+
+    writes: list[Write] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    reply: Reply | None = None
+    awaits: AwaitWorker | None = None
+    urgent: bool = False
+    """Effects before writes: the decision only reduces motion."""
+    reads_history: tuple[int, int] | None = None
+    """The reply's `items` are the history entries with numbers from the first up to before the second."""
+    hang: bool = False
+    """`manager_kill`: the process is to stop answering."""
+
+    def write(self, *writes: Write) -> None:
+        """Add writes."""
+        self.writes.extend(writes)
+
+    def cause(self, *effects: Effect) -> None:
+        """Add effects."""
+        self.effects.extend(effects)
+
+
+def success(**values: Any) -> Reply:
+    """A reply that begins with `success` and an empty `msg`."""
+    return {"success": True, "msg": "", **values}

@@ -1,0 +1,209 @@
+"""The core: one object that takes every input of the manager and decides.
+
+Inputs are requests of clients (`request`), what the worker reports (`worker_events`, `recovery`) and what the
+launcher observed. Each gives a `Decision`; the service makes its writes durable and then carries out its effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+
+from queueserver_common.link.messages import CommandBody, Run, SetPermissions
+from queueserver_common.permissions import Permissions
+from queueserver_manager.core import execution, items
+from queueserver_manager.core.decision import Decision, Refusal, Reply
+from queueserver_manager.core.effects import TellWorker
+from queueserver_manager.core.lists import PlansAndDevices
+from queueserver_manager.core.methods import METHODS, Method
+from queueserver_manager.core.model import UID_NAMES, EnvironmentStage, LinkState, State
+from queueserver_manager.core.parameters import Params, check_lock_key, check_supported
+from queueserver_manager.core.states import ManagerState, check_transition
+from queueserver_manager.core.writes import SetField
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """What decisions depend on besides state and input."""
+
+    destroy_grace: float = 5.0
+    """Seconds that a worker gets to abort its plan and leave when its environment is destroyed."""
+
+
+class StoreAway(Refusal):
+    """The store cannot be reached and the request would change what is stored."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The queue cannot be changed now: the manager's Redis server does not answer. "
+            "Nothing was changed; send the request again when the status shows 'store': 'connected'."
+        )
+
+
+class Work:
+    """A request that is decided in steps, so that others are answered meanwhile."""
+
+    def __init__(self, core: Core, method: Method, steps: Generator[None, None, Reply], decision: Decision) -> None:
+        self._core = core
+        self._method = method
+        self._steps = steps
+        self._decision = decision
+
+    def advance(self, now: float, out_of_time: Callable[[], bool]) -> Decision | None:
+        """Go on until the decision is made (returned) or the time is over (None)."""
+        try:
+            while True:
+                next(self._steps)
+                if out_of_time():
+                    return None
+        except StopIteration as end:
+            self._decision.reply = end.value
+        except Refusal as refusal:
+            return self._core.refuse(self._method, refusal)
+        return self._core.conclude(self._decision, now)
+
+
+class Core:
+    """State, lists and the rules over them."""
+
+    def __init__(self, new_uid: Callable[[], str], settings: CoreSettings | None = None) -> None:
+        self.new_uid = new_uid
+        self.settings = settings or CoreSettings()
+        self.lists = PlansAndDevices()
+        self.state = State(uids={name: new_uid() for name in UID_NAMES})
+        self.commands: dict[str, CommandBody] = {}
+        """Commands to the worker that wait for an answer."""
+        self.history_numbers: dict[str, int] = {}
+        """Numbers of the history entries that the request in hand names by uid; looked up in the store before it."""
+        self.store_connected = True
+        self._version = 0
+
+    # Requests --------------------------------------------------------------------------------------------------
+
+    def request(self, name: str, params: object, now: float) -> Decision | Work:
+        """Decide a request of any method but `ping` and `status`."""
+        method = METHODS.get(name)
+        if method is None:
+            return Decision(reply={"success": False, "msg": f"Unknown method '{name}'"})
+        decision = Decision()
+        try:
+            checked = check_supported(params, method.parameters)
+            self._check(method, checked)
+            reply = method.handler(self, checked, decision, now)
+            if isinstance(reply, Generator):
+                return Work(self, method, reply, decision)
+        except Refusal as refusal:
+            return self.refuse(method, refusal)
+        decision.reply = reply
+        return self.conclude(decision, now)
+
+    def _check(self, method: Method, params: Params) -> None:
+        if method.lock is not None:
+            check_lock_key(params)
+        for parameter in method.parameters:
+            parameter.check(params)
+        if method.needs_store and not self.store_connected:
+            raise StoreAway
+
+    def refuse(self, method: Method, refusal: Refusal) -> Decision:
+        """The reply to a refused request: nothing is changed."""
+        msg = f"{method.prefix}{refusal.msg}" if refusal.prefixed else refusal.msg
+        failure = dict(method.failure)
+        if "items" in failure and method.name == "queue_item_add_batch" and "qsize" not in refusal.extra:
+            failure["qsize"] = len(self.state.queue)
+        known = {k: v for k, v in refusal.extra.items() if k in failure}
+        return Decision(reply={"success": False, "msg": msg, **failure, **known})
+
+    def conclude(self, decision: Decision, now: float) -> Decision:
+        """What follows every input: autostart, and a new status."""
+        execution.evaluate_autostart(self, decision, now)
+        self._version += 1
+        return decision
+
+    @property
+    def version(self) -> int:
+        """Grows with every decision that may change the status."""
+        return self._version
+
+    # Operations that handlers share ----------------------------------------------------------------------------
+
+    def enter(self, new: ManagerState) -> None:
+        """Move the state machine."""
+        check_transition(self.state.manager_state, new)
+        self.state.manager_state = new
+
+    def renew(self, *names: str) -> None:
+        """Give new values to uids of the status."""
+        for name in names:
+            self.state.uids[name] = self.new_uid()
+
+    def set_runs(self, runs: tuple[Run, ...]) -> None:
+        """Take the list of runs of the item in hand."""
+        if runs != self.state.runs:
+            self.state.runs = runs
+            self.renew("run_list_uid")
+
+    def store_environment(self, d: Decision) -> None:
+        """Write the record of the opening."""
+        environment = self.state.environment
+        d.write(SetField("environment", None if environment is None else environment.encode()))
+
+    def leave_command(self) -> str:
+        """Id of the command that asks the worker of the present opening to leave; the same at every repetition."""
+        assert self.state.environment is not None
+        command_id = f"leave-{self.state.environment.opening_id}"
+        return command_id
+
+    def worker_can_run_plans(self) -> bool:
+        """Whether an item could be sent now."""
+        state = self.state
+        return (
+            state.environment is not None
+            and state.environment.stage is EnvironmentStage.OPEN
+            and state.environment.ready
+            and state.link is LinkState.ATTACHED
+            and state.re_state is not None
+        )
+
+    def check_worker_free(self) -> None:
+        """Refusals of `queue_start` and `queue_item_execute`, in the contract's order (zmq-api 5.7)."""
+        state = self.state
+        if not state.environment_exists:
+            raise Refusal("RE Worker environment does not exist.", prefixed=False)
+        if state.link is LinkState.ATTACHED and state.re_state is None:
+            raise Refusal("Run Engine is not found in the RE Worker environment.", prefixed=False)
+        if state.manager_state is not ManagerState.IDLE or state.leaving:
+            raise Refusal("RE Manager is busy.", prefixed=False)
+        if state.link is not LinkState.ATTACHED:
+            raise Refusal("Timeout occurred while processing the request", prefixed=False)
+
+    # Lists and permissions -------------------------------------------------------------------------------------
+
+    def set_existing(self, plans: bytes, devices: bytes) -> list[SetField]:
+        """Take existing lists; renews uids only where a list really differs. Returns what the store is to keep."""
+        plans_changed, devices_changed = self.lists.set_existing(plans, devices)
+        writes = []
+        if plans_changed:
+            self.renew("plans_existing_uid", "plans_allowed_uid")
+            writes.append(SetField("existing_plans", plans))
+        if devices_changed:
+            self.renew("devices_existing_uid")
+            writes.append(SetField("existing_devices", devices))
+        if plans_changed or devices_changed:
+            self.renew("plans_allowed_uid", "devices_allowed_uid")
+        return writes
+
+    def set_permissions(self, permissions: Permissions) -> Decision:
+        """Take other permissions; the allowed lists are computed anew and the worker is told."""
+        decision = Decision()
+        if permissions == self.lists.permissions:
+            return decision
+        self.lists.set_permissions(permissions)
+        self.renew("plans_allowed_uid", "devices_allowed_uid")
+        text = items.encode(permissions.as_mapping())
+        decision.write(SetField("permissions", text))
+        if self.state.environment is not None and self.state.link is LinkState.ATTACHED:
+            decision.cause(TellWorker(self.new_uid(), SetPermissions(text)))
+        self._version += 1
+        return decision

@@ -1,0 +1,244 @@
+"""The method table: each method declared once (zmq-api 6).
+
+Checks, replies to refused requests, the reference page, the command line's lock-key rule and HTTP routes derive
+from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from queueserver_manager.core import batch_methods, control_methods, information_methods, queue_methods
+from queueserver_manager.core.parameters import LOCK_KEY, Parameter
+
+
+class Lock(StrEnum):
+    """The lock that guards a method (zmq-api 2.1)."""
+
+    QUEUE = "queue"
+    ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of the control socket."""
+
+    name: str
+    summary: str
+    handler: Callable[..., Any]
+    parameters: tuple[Parameter, ...] = ()
+    prefix: str = ""
+    lock: Lock | None = None
+    failure: Mapping[str, Any] = field(default_factory=dict)
+    """Values besides `success` and `msg` in the reply to a refused request."""
+    needs_store: bool = False
+    """Refused while the store is away: it changes what is stored."""
+
+
+_POS = Parameter("pos", "integer, 'front' or 'back'")
+_UID = Parameter("uid", "string")
+_BEFORE = Parameter("before_uid", "string")
+_AFTER = Parameter("after_uid", "string")
+_POS_DEST = Parameter("pos_dest", "integer, 'front' or 'back'")
+_ITEM = Parameter("item", "item")
+_USER = Parameter("user", "string")
+_GROUP = Parameter("user_group", "string")
+_CALLER = (_GROUP, _USER)
+_NO_UIDS = "Request does not contain the list of UIDs"
+_UIDS = Parameter(
+    "uids",
+    "list of strings",
+    types=(list,),
+    missing=_NO_UIDS,
+    wrong="Parameter 'uids' must be a list: type(uids) = {type}",
+)
+_ALLOWED_GROUP = Parameter("user_group", "string", missing="Incorrect request format: user group is not specified")
+
+_MODULES = (queue_methods, batch_methods, control_methods, information_methods)
+
+_Q, _E = Lock.QUEUE, Lock.ENVIRONMENT
+_ERROR = "Error: "
+
+
+def _flag(name: str, default: bool) -> Parameter:
+    return Parameter(name, "boolean", default, types=(bool,))
+
+
+def _handler(name: str) -> Callable[..., Any]:
+    """The function of the same name in one of the handler modules."""
+    handlers = (vars(module).get(name) for module in _MODULES)
+    handler: Callable[..., Any] = next(h for h in handlers if h is not None)
+    return handler
+
+
+def _queue(name: str, summary: str, prefix: str, parameters: tuple[Parameter, ...], **failure: Any) -> Method:
+    """A method that edits the queue."""
+    return Method(name, summary, _handler(name), (*parameters, LOCK_KEY), prefix, _Q, failure, needs_store=True)
+
+
+def _control(name: str, summary: str, *parameters: Parameter, needs_store: bool = True) -> Method:
+    """A method that directs environment, queue or RunEngine."""
+    return Method(name, summary, _handler(name), (*parameters, LOCK_KEY), _ERROR, _E, needs_store=needs_store)
+
+
+def _information(name: str, summary: str, *parameters: Parameter, prefix: str = "", **failure: Any) -> Method:
+    """A method that only tells."""
+    return Method(name, summary, _handler(name), parameters, prefix, None, failure)
+
+
+def _lists(name: str, summary: str, *parameters: Parameter) -> Method:
+    failure: dict[str, Any] = {name: {}, f"{name}_uid": None}
+    return Method(name, summary, _handler(name), parameters, "", None, failure)
+
+
+_TABLE = (
+    _information("config_get", "Connection of the IPython kernel.", config={}),
+    _information(
+        "queue_get", "The queue and the running item.", prefix=_ERROR, items=[], running_item={}, plan_queue_uid=""
+    ),
+    _lists("plans_allowed", "Plans that a group may submit.", _ALLOWED_GROUP),
+    _lists("plans_existing", "All plans of the environment."),
+    _lists("devices_allowed", "Devices that a group may use.", _ALLOWED_GROUP),
+    _lists("devices_existing", "All devices of the environment."),
+    _information("permissions_get", "The user group permissions.", prefix=_ERROR, user_group_permissions={}),
+    _information("history_get", "Items that came to their end.", prefix=_ERROR, items=[], plan_history_uid=""),
+    _queue(
+        "history_clear",
+        "Drop history: all, all but the newest `size`, or an item and everything older.",
+        _ERROR,
+        (Parameter("size", "integer"), Parameter("item_uid", "string")),
+    ),
+    _control("environment_open", "Start a worker and load the profile."),
+    _control("environment_close", "End an idle worker in order."),
+    _control("environment_destroy", "End the worker whatever it does.", needs_store=False),
+    _queue(
+        "queue_mode_set",
+        "Change `loop` and `ignore_failures`.",
+        "Failed to set queue mode: ",
+        (Parameter("mode", "mapping or 'default'", missing="Parameter 'mode' is not found in request {params}"),),
+    ),
+    _queue(
+        "queue_item_add",
+        "Add an item to the queue.",
+        "Failed to add an item: ",
+        (*_CALLER, _ITEM, _POS, _BEFORE, _AFTER),
+        qsize=None,
+        item=None,
+    ),
+    _queue(
+        "queue_item_add_batch",
+        "Add items to the queue, all or none.",
+        "Failed to add an item: ",
+        (
+            *_CALLER,
+            Parameter(
+                "items",
+                "list of items",
+                types=(list,),
+                missing="Invalid request format: the list of items is not found",
+                wrong="'{type.__name__}' object is not iterable",
+            ),
+            _POS,
+            _BEFORE,
+            _AFTER,
+        ),
+        qsize=None,
+        items=[],
+        results=[],
+    ),
+    _queue(
+        "queue_item_update",
+        "Replace an item at its place.",
+        "Failed to add an item: ",
+        (*_CALLER, _ITEM, _flag("replace", False)),
+        qsize=0,
+        item=None,
+    ),
+    _information("queue_item_get", "Show an item of the queue.", _POS, _UID, prefix="Failed to get an item: ", item={}),
+    _queue(
+        "queue_item_remove",
+        "Remove an item from the queue.",
+        "Failed to remove an item: ",
+        (_POS, _UID),
+        item={},
+        qsize=None,
+    ),
+    _queue(
+        "queue_item_remove_batch",
+        "Remove items by uid.",
+        "Failed to remove a batch of items: ",
+        (_UIDS, _flag("ignore_missing", True)),
+        items=[],
+        qsize=None,
+    ),
+    _queue(
+        "queue_item_move",
+        "Move an item within the queue.",
+        "Failed to move the item: ",
+        (_POS, _UID, _POS_DEST, _BEFORE, _AFTER),
+        item={},
+        qsize=None,
+    ),
+    _queue(
+        "queue_item_move_batch",
+        "Move items by uid to one place.",
+        "Failed to move the batch of items: ",
+        (_UIDS, _POS_DEST, _BEFORE, _AFTER, _flag("reorder", False)),
+        qsize=None,
+        items=[],
+    ),
+    Method(
+        "queue_item_execute",
+        "Run one item at once, outside of the queue.",
+        _handler("queue_item_execute"),
+        (*_CALLER, _ITEM, LOCK_KEY),
+        "Failed to start execution of the item: ",
+        _E,
+        {"qsize": None, "item": None},
+        needs_store=True,
+    ),
+    _queue("queue_clear", "Remove all items but the running one.", _ERROR, ()),
+    _control("queue_start", "Start taking items from the queue."),
+    _control("queue_stop", "Stop the queue after the item in hand."),
+    _control("queue_stop_cancel", "Take a request to stop back."),
+    _control(
+        "queue_autostart",
+        "Switch automatic start of the queue.",
+        Parameter(
+            "enable",
+            "boolean",
+            types=(bool,),
+            missing="Required 'enable' parameter is missing in 'queue_autostart' API call.",
+            wrong="Required 'enable' parameter must be boolean: type(enable)={type}.",
+        ),
+    ),
+    _control(
+        "re_pause", "Pause the plan.", Parameter("option", "'deferred' or 'immediate'", "deferred"), needs_store=False
+    ),
+    _control("re_resume", "Continue the paused plan."),
+    _control("re_stop", "End the paused plan as a success.", needs_store=False),
+    _control("re_abort", "End the paused plan as aborted.", needs_store=False),
+    _control("re_halt", "End the paused plan without its clean-up.", needs_store=False),
+    _information(
+        "re_runs",
+        "Runs of the plan in hand.",
+        Parameter("option", "'active', 'open' or 'closed'", "active"),
+        prefix=_ERROR,
+        run_list=[],
+        run_list_uid="",
+    ),
+    Method(
+        "manager_stop",
+        "End the manager.",
+        _handler("manager_stop"),
+        (Parameter("option", "'safe_on' or 'safe_off'", "safe_on"),),
+        _ERROR,
+    ),
+    Method("manager_kill", "Test hook: stop answering.", _handler("manager_kill"), (), _ERROR),
+)
+
+METHODS: dict[str, Method] = {method.name: method for method in _TABLE}
+"""All methods but `ping` and `status`, which check nothing and are answered from the cached status."""

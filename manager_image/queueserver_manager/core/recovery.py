@@ -1,0 +1,246 @@
+"""Starting from the store, and taking a worker that introduces itself (design rules 6 and 7: recovery).
+
+A worker's ledger says what became of every item it was told to run. It overrules a store that lost its last
+writes; where it does not know an item that is recorded as running, the worker never received it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from queueserver_common.link.messages import (
+    EnvironmentPhase,
+    ExitStatus,
+    Hello,
+    ItemEnded,
+    ItemStage,
+    Leave,
+    LedgerEntry,
+    RunItem,
+)
+from queueserver_manager.core import execution, items
+from queueserver_manager.core.control_methods import DESTROYED, token_hash
+from queueserver_manager.core.decision import Decision
+from queueserver_manager.core.effects import DismissWorker, KillWorker, TellWorker, WelcomeWorker
+from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState, QueueMode, RunningItem
+from queueserver_manager.core.queue import PlanQueue, QueuedItem
+from queueserver_manager.core.states import ManagerState
+from queueserver_manager.core.worker_events import item_ended
+from queueserver_manager.core.writes import SetRunning, StoredState
+
+if TYPE_CHECKING:
+    from queueserver_manager.core.machine import Core
+
+S = ManagerState
+
+
+def restore(core: Core, stored: StoredState) -> None:
+    """Take the durable part of the state from the store; what the worker reports of itself stays as it is."""
+    state = core.state
+    fields = stored.fields or {}
+    state.queue = PlanQueue(stored.items)
+    state.running = None if stored.running is None else RunningItem.decode(stored.running)
+    state.history_first, state.history_next = stored.history_first, stored.history_next
+    state.mode = QueueMode(**json.loads(fields.get("mode", b"{}")))
+    state.autostart = json.loads(fields.get("autostart", b"false"))
+    state.stop_pending = json.loads(fields.get("stop_pending", b"false"))
+    state.worker_seq = json.loads(fields.get("worker_seq", b"0"))
+    environment = fields.get("environment")
+    state.environment = None if environment is None else Environment.decode(environment)
+    if state.environment is None:
+        state.link, state.snapshot = LinkState.NONE, None
+    elif state.link is LinkState.NONE:
+        state.link = LinkState.CONNECTING
+    core.renew("plan_queue_uid", "plan_history_uid", "run_list_uid")
+
+
+def begin(core: Core, now: float) -> Decision:
+    """First decision after `restore` when the stored environment, if any, may still be alive."""
+    d = Decision()
+    environment = core.state.environment
+    if environment is None:
+        _application_start(core, d, now)
+        core.enter(S.IDLE)
+    elif environment.stage is EnvironmentStage.DESTROYING:
+        core.enter(S.DESTROYING_ENVIRONMENT)
+        d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
+    return core.conclude(d, now)
+
+
+def predecessor_worker_ended(core: Core, cause: str, spooled: tuple[ItemEnded, ...], now: float) -> Decision:
+    """The stored environment is proved to have ended while no manager was there."""
+    d = Decision()
+    state = core.state
+    assert state.environment is not None
+    for end in spooled:
+        if state.running is not None and end.item_uid == state.running.uid:
+            execution.finish_item(core, d, now, end, may_continue=False)
+    destroyed = state.environment.stage is EnvironmentStage.DESTROYING
+    closing = state.environment.stage is EnvironmentStage.CLOSING
+    lost = DESTROYED if destroyed else f"The RE Worker environment was lost: {cause}"
+    state.environment.stage = EnvironmentStage.OPEN  # nothing is on its way out any more
+    execution.lose_worker(core, d, now, lost, error=not destroyed and not closing)
+    _application_start(core, d, now)
+    return core.conclude(d, now)
+
+
+def _application_start(core: Core, d: Decision, now: float) -> None:
+    """No environment survived: autostart and a pending stop are those of a new application."""
+    state = core.state
+    execution.set_autostart(core, d, False)
+    execution.set_stop_pending(core, d, False)
+    if state.running is not None:  # a record without any environment: nothing can tell what became of it
+        end = ItemEnded(
+            state.running.uid,
+            ExitStatus.UNKNOWN,
+            state.running.time_start,
+            now,
+            msg="Plan exit status was lost due to restart of the RE Manager process",
+        )
+        execution.finish_item(core, d, now, end, may_continue=False)
+
+
+def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: frozenset[str]) -> Decision:
+    """A worker introduced itself: take it when it is the one of the stored opening, else send it away.
+
+    `in_history` names the items of its ledger that the history holds; it is asked for only when the store lost
+    writes (`lost_writes`).
+    """
+    d = Decision()
+    state = core.state
+    environment = state.environment
+    if environment is None or hello.opening_id != environment.opening_id:
+        d.cause(DismissWorker(peer, "this manager knows no environment of this opening"))
+        return d
+    if token_hash(hello.token) != environment.token_hash:
+        d.cause(DismissWorker(peer, "the secret of the opening is wrong"))
+        return d
+    d.cause(WelcomeWorker(peer, state.worker_seq))
+    state.link = LinkState.ATTACHED
+    state.snapshot = hello.snapshot
+    lost = lost_writes(core, hello)
+    if environment.stage is EnvironmentStage.OPENING and hello.phase is EnvironmentPhase.READY and lost:
+        environment.stage, environment.ready = EnvironmentStage.OPEN, True
+        core.store_environment(d)
+    if lost:
+        execution.set_autostart(core, d, False)
+    _reconcile(core, d, now, hello, lost=lost, in_history=in_history)
+    _take_state(core, hello)
+    if environment.stage is EnvironmentStage.CLOSING and not environment.failure:
+        d.cause(TellWorker(core.leave_command(), Leave()))
+    elif environment.stage is EnvironmentStage.DESTROYING:
+        d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
+    return core.conclude(d, now)
+
+
+def lost_writes(core: Core, hello: Hello) -> bool:
+    """Whether the worker was told of writes that the store does not hold (any more)."""
+    return hello.acked_seq > core.state.worker_seq
+
+
+def _reconcile(core: Core, d: Decision, now: float, hello: Hello, *, lost: bool, in_history: frozenset[str]) -> None:
+    """Make queue, running item and history agree with the worker's ledger."""
+    state = core.state
+    for entry in hello.ledger:
+        running = state.running
+        if running is not None and running.uid == entry.item_uid:
+            if entry.end is not None:
+                _end_of_running(core, d, now, entry.end, may_continue=not lost)
+            else:
+                running.started = running.started or entry.stage is ItemStage.STARTED
+        elif lost or entry.item_uid in state.queue:
+            _overrule(core, d, now, entry, in_history)
+    running = state.running
+    if running is not None and all(entry.item_uid != running.uid for entry in hello.ledger):
+        _never_received(core, d, now, running)
+    if state.running is not None:
+        core.set_runs(hello.snapshot.runs)
+
+
+def _end_of_running(core: Core, d: Decision, now: float, end: ItemEnded, *, may_continue: bool) -> None:
+    if may_continue:
+        if core.state.manager_state is S.INITIALIZING:
+            core.enter(S.EXECUTING_QUEUE)
+        item_ended(core, d, now, end)
+    else:
+        execution.finish_item(core, d, now, end, may_continue=False)
+
+
+def _overrule(core: Core, d: Decision, now: float, entry: LedgerEntry, in_history: frozenset[str]) -> None:
+    """An item that the worker knows and the store does not show as running: the ledger wins, the queue stays stopped."""
+    state = core.state
+    if entry.item_uid in in_history or not entry.item:
+        return
+    queued = state.queue.get(entry.item_uid)
+    if queued is not None:
+        d.write(*state.queue.remove([queued]))
+        core.renew("plan_queue_uid")
+    item = items.decode(entry.item)
+    execution.set_autostart(core, d, False)
+    if entry.end is not None:
+        record = execution.record_end(core, d, item, entry.end)
+        execution.requeue(core, d, item, record, entry.end.exit_status)
+    elif state.running is None and state.environment is not None:
+        time_start = now if entry.time_start is None else entry.time_start
+        state.running = RunningItem(
+            item, state.environment.opening_id, entry.command_id, time_start, sent=True, started=True
+        )
+        d.write(SetRunning(state.running.encode()))
+        execution.set_stop_pending(core, d, True)
+
+
+def _never_received(core: Core, d: Decision, now: float, running: RunningItem) -> None:
+    """The item in hand is unknown to the worker."""
+    state = core.state
+    if running.started:
+        end = ItemEnded(
+            running.uid,
+            ExitStatus.UNKNOWN,
+            running.time_start,
+            now,
+            msg="The worker does not know the plan that it was told to run; its exit status is lost",
+        )
+        execution.finish_item(core, d, now, end, may_continue=False)
+    elif running.sent:  # the command was lost, or is on its way: its id makes the repetition harmless
+        d.cause(TellWorker(running.command_id, RunItem(items.encode(running.item))))
+    else:
+        state.running = None
+        d.write(SetRunning(None))
+        if not running.immediate:
+            d.write(*state.queue.insert(0, [QueuedItem(running.uid, items.encode(running.item))]))
+        core.renew("plan_queue_uid")
+        execution.to_idle(core, d)
+
+
+def _take_state(core: Core, hello: Hello) -> None:
+    """Where a manager that has just started stands, as the worker tells it."""
+    state = core.state
+    if state.manager_state is not S.INITIALIZING:
+        return
+    environment = state.environment
+    assert environment is not None
+    state.pause_requested = hello.snapshot.pause_pending
+    state.pause_deferred = hello.snapshot.pause_pending
+    core.enter(_state_of(environment, running=state.running is not None, paused=hello.snapshot.re_state == "paused"))
+
+
+def _state_of(environment: Environment, *, running: bool, paused: bool) -> ManagerState:
+    if environment.stage is EnvironmentStage.OPENING:
+        return S.CREATING_ENVIRONMENT
+    if environment.stage is EnvironmentStage.CLOSING:
+        return S.CLOSING_ENVIRONMENT
+    if environment.stage is EnvironmentStage.DESTROYING:
+        return S.DESTROYING_ENVIRONMENT
+    if running:
+        return S.PAUSED if paused else S.EXECUTING_QUEUE
+    return S.IDLE
+
+
+def attach_overdue(core: Core, now: float) -> Decision:
+    """The worker of the stored opening has not introduced itself: the manager answers from the record."""
+    state = core.state
+    if state.manager_state is S.INITIALIZING and state.environment is not None:
+        state.link = LinkState.SILENT
+        core.enter(_state_of(state.environment, running=state.running is not None, paused=False))
+    return core.conclude(Decision(), now)

@@ -1,0 +1,242 @@
+"""What the worker and its launcher report: events, snapshots, answers to commands, the end of the process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from queueserver_common.link.messages import (
+    CommandResult,
+    EnvironmentFailed,
+    EnvironmentReady,
+    EventBody,
+    ExitStatus,
+    Finish,
+    ItemEnded,
+    ItemStarted,
+    Leave,
+    ListsChanged,
+    Pause,
+    Resume,
+    Snapshot,
+)
+from queueserver_manager.core import execution, items
+from queueserver_manager.core.control_methods import DESTROYED, leave
+from queueserver_manager.core.decision import Decision
+from queueserver_manager.core.effects import AcknowledgeEvents, KillWorker, LeaveManager
+from queueserver_manager.core.model import EnvironmentStage, LinkState
+from queueserver_manager.core.states import ManagerState
+from queueserver_manager.core.writes import SetField
+
+if TYPE_CHECKING:
+    from queueserver_manager.core.machine import Core
+
+S = ManagerState
+
+
+def worker_event(core: Core, seq: int, body: EventBody, now: float) -> Decision:
+    """Take a durable event; it is acknowledged once everything that follows from it is durable."""
+    d = Decision()
+    state = core.state
+    if state.environment is None:
+        return d
+    if seq > state.worker_seq:
+        state.worker_seq = seq
+        if isinstance(body, ItemStarted):
+            _item_started(core, body)
+            return core.conclude(d, now)  # nothing to store: the acknowledgement waits for the item's end
+        if isinstance(body, ItemEnded):
+            item_ended(core, d, now, body)
+        elif isinstance(body, EnvironmentReady):
+            _environment_ready(core, d, body)
+        elif isinstance(body, EnvironmentFailed):
+            _environment_failed(core, d, body)
+        elif isinstance(body, ListsChanged):
+            d.write(*core.set_existing(body.plans, body.devices))
+        d.write(SetField("worker_seq", items.encode(seq)))
+    d.cause(AcknowledgeEvents(seq))
+    return core.conclude(d, now)
+
+
+def _item_started(core: Core, event: ItemStarted) -> None:
+    running = core.state.running
+    if running is None or running.uid != event.item_uid:
+        return
+    running.started = True
+    running.time_start = event.time_start
+    if core.state.manager_state is S.STARTING_QUEUE:
+        core.enter(S.EXECUTING_QUEUE)
+
+
+def item_ended(core: Core, d: Decision, now: float, end: ItemEnded) -> None:
+    """The end of the item in hand; ends of other items are repetitions of what is recorded already."""
+    state = core.state
+    if state.running is None or state.running.uid != end.item_uid:
+        return
+    environment = state.environment
+    destroying = environment is not None and environment.stage is EnvironmentStage.DESTROYING
+    if destroying:
+        end = destroyed_end(end)
+    elif state.manager_state is S.STARTING_QUEUE:
+        core.enter(S.EXECUTING_QUEUE)
+    may_continue = not destroying and not state.leaving and core.worker_can_run_plans()
+    execution.finish_item(core, d, now, end, may_continue=may_continue)
+
+
+def destroyed_end(end: ItemEnded) -> ItemEnded:
+    """How the history tells an item that ended because its environment was destroyed (zmq-api 5.3)."""
+    if end.exit_status is ExitStatus.COMPLETED:
+        return end
+    runs = f" Runs: {', '.join(end.run_uids)}." if end.run_uids else ""
+    return replace(
+        end,
+        exit_status=ExitStatus.FAILED,
+        run_uids=(),
+        scan_ids=(),
+        msg=f"{DESTROYED}; plan aborted cleanly.{runs}",
+    )
+
+
+def _environment_ready(core: Core, d: Decision, event: EnvironmentReady) -> None:
+    environment = core.state.environment
+    assert environment is not None
+    environment.ready = True
+    if environment.stage is EnvironmentStage.OPENING:
+        environment.stage = EnvironmentStage.OPEN
+    d.write(*core.set_existing(event.plans, event.devices))
+    core.store_environment(d)
+    core.state.environment_error = ""
+    if core.state.manager_state is S.CREATING_ENVIRONMENT:
+        core.enter(S.IDLE)
+    if core.state.leaving:
+        leave(core, d)
+
+
+def _environment_failed(core: Core, d: Decision, event: EnvironmentFailed) -> None:
+    environment = core.state.environment
+    assert environment is not None
+    environment.failure = event.message
+    core.state.environment_error = event.message
+    if environment.stage is EnvironmentStage.OPENING:
+        environment.stage = EnvironmentStage.CLOSING
+        core.enter(S.CLOSING_ENVIRONMENT)
+    core.store_environment(d)
+    d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
+
+
+def worker_snapshot(core: Core, snapshot: Snapshot, now: float) -> Decision:
+    """Take the worker's state; a plan that pauses or goes on moves the state machine."""
+    state = core.state
+    d = Decision()
+    if state.environment is None:
+        return d
+    before = state.snapshot
+    state.snapshot = snapshot
+    if state.running is not None:
+        core.set_runs(snapshot.runs)
+    was_paused = before is not None and before.re_state == "paused"
+    if snapshot.re_state == "paused" and not was_paused:
+        state.pause_requested = False
+        if state.running is not None and state.manager_state in (S.STARTING_QUEUE, S.EXECUTING_QUEUE):
+            core.enter(S.PAUSED)
+    elif snapshot.re_state == "running" and was_paused and state.manager_state is S.PAUSED:
+        core.enter(S.EXECUTING_QUEUE)
+    return core.conclude(d, now)
+
+
+def command_result(core: Core, result: CommandResult, now: float) -> Decision:
+    """The worker's answer to a command."""
+    d = Decision()
+    state = core.state
+    body = core.commands.pop(result.command_id, None)
+    environment = state.environment
+    if environment is not None and result.command_id == core.leave_command():
+        body = Leave()
+    if isinstance(body, Pause) and result.ok and state.running is not None and state.re_state != "paused":
+        state.pause_requested = True
+        state.pause_deferred = body.deferred
+    elif isinstance(body, Resume | Finish) and result.ok and state.manager_state is S.PAUSED:
+        core.enter(S.EXECUTING_QUEUE)
+    elif isinstance(body, Leave) and not result.ok and environment is not None:
+        if environment.stage is EnvironmentStage.CLOSING and not environment.failure:
+            environment.stage = EnvironmentStage.OPEN
+            core.store_environment(d)
+            core.enter(S.IDLE)
+    return core.conclude(d, now)
+
+
+def launched(core: Core, opening_id: str, handle: dict[str, str | int], now: float) -> Decision:
+    """The launcher started the worker's process."""
+    d = Decision()
+    environment = core.state.environment
+    if environment is None or environment.opening_id != opening_id:
+        d.cause(KillWorker(opening_id, core.settings.destroy_grace))
+        return d
+    environment.handle = dict(handle)
+    core.store_environment(d)
+    if environment.stage is EnvironmentStage.DESTROYING:
+        d.cause(KillWorker(opening_id, core.settings.destroy_grace))
+    return core.conclude(d, now)
+
+
+def launch_failed(core: Core, opening_id: str, reason: str, now: float) -> Decision:
+    """The worker could not be started."""
+    d = Decision()
+    environment = core.state.environment
+    if environment is not None and environment.opening_id == opening_id:
+        if core.state.manager_state is S.CREATING_ENVIRONMENT:
+            core.enter(S.CLOSING_ENVIRONMENT)
+        execution.forget_environment(core, d, reason)
+        _leave_if_asked(core, d)
+    return core.conclude(d, now)
+
+
+def worker_ended(
+    core: Core, opening_id: str, cause: str, spooled: tuple[ItemEnded, ...], now: float, *, after: str = ""
+) -> Decision:
+    """The worker is proved to have ended; `spooled` are ends of items that it wrote down before.
+
+    `after` is added to the error of a failed opening, for example where the worker's output is kept.
+    """
+    d = Decision()
+    state = core.state
+    environment = state.environment
+    if environment is None or environment.opening_id != opening_id:
+        return d
+    stage = environment.stage
+    for end in spooled:
+        if state.running is not None and end.item_uid == state.running.uid:
+            taken = destroyed_end(end) if stage is EnvironmentStage.DESTROYING else end
+            execution.finish_item(core, d, now, taken, may_continue=False)
+    if stage is EnvironmentStage.DESTROYING:
+        execution.lose_worker(core, d, now, f"{DESTROYED}; {cause}" if state.running else DESTROYED, error=False)
+    elif stage is EnvironmentStage.CLOSING:
+        failure = environment.failure
+        execution.forget_environment(core, d, failure)
+    else:
+        if state.manager_state is S.CREATING_ENVIRONMENT:
+            core.enter(S.CLOSING_ENVIRONMENT)
+        ended = f"The worker ended while it opened the environment: {cause}.{after}"
+        lost = f"The RE Worker environment was lost: {cause}"
+        execution.lose_worker(core, d, now, lost if environment.ready else ended, error=True)
+    _leave_if_asked(core, d)
+    return core.conclude(d, now)
+
+
+def _leave_if_asked(core: Core, d: Decision) -> None:
+    if core.state.leaving:
+        d.cause(LeaveManager())
+
+
+def link_silent(core: Core, now: float) -> Decision:
+    """Nothing was heard of the worker for some time: it may still move hardware."""
+    if core.state.environment is not None and core.state.link is not LinkState.NONE:
+        core.state.link = LinkState.SILENT
+    return core.conclude(Decision(), now)
+
+
+def link_heard(core: Core, now: float) -> Decision:
+    """A silent worker is heard again."""
+    if core.state.link is LinkState.SILENT and core.state.snapshot is not None:
+        core.state.link = LinkState.ATTACHED
+    return core.conclude(Decision(), now)

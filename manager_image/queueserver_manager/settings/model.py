@@ -1,0 +1,181 @@
+"""The settings of a manager as its other parts see them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from queueserver_common.link.worker_config import WorkerConfig
+from queueserver_common.startup import StartupSource
+from queueserver_manager.settings.table import SETTINGS
+
+_LOG_LEVELS = {
+    "VERBOSE": logging.DEBUG,
+    "NORMAL": logging.INFO,
+    "QUIET": logging.WARNING,
+    "SILENT": logging.CRITICAL + 1,
+}
+
+LISTS_FILE_NAME = "existing_plans_and_devices.yaml"
+PERMISSIONS_FILE_NAME = "user_group_permissions.yaml"
+
+SECRET_VARIABLES = frozenset(
+    name for setting in SETTINGS if setting.secret for name in (setting.variable, *setting.deprecated_variables) if name
+)
+"""Environment variables that a worker does not inherit: startup code has no use for the manager's secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of cli 2 with its effective value; the fields are named as in the settings table."""
+
+    config_path: Path | None
+
+    zmq_control_addr: str
+    zmq_info_addr: str
+    zmq_encoding: str
+    """"json" or "msgpack"."""
+    zmq_publish_console: bool
+    zmq_private_key: str = field(repr=False)
+    """Z85 text; empty: no encryption."""
+    max_request_size: int
+    """Bytes."""
+
+    redis_addr: str | None
+    """Address as given; None when none was given: `localhost`, or the packaged server when none answers there."""
+    redis_name_prefix: str
+    data_dir: Path | None
+    """None: the user's own (`paths.default_data_dir`)."""
+    runtime_dir: Path | None
+    """None: the user's own (`paths.default_runtime_dir`)."""
+    appendfsync: str
+    """"everysec" or "always"."""
+    import_upstream: bool
+
+    startup: StartupSource
+    startup_is_packaged: bool
+    """The startup code is the packaged simulated profile, which nothing may be written to."""
+    startup_dir: Path | None
+    startup_script: Path | None
+    startup_module: str | None
+    startup_profile: str | None
+    ipython_dir: Path | None
+    keep_re: bool
+
+    ignore_invalid_plans: bool
+    device_max_depth: int
+    existing_plans_and_devices_path: Path
+    update_existing_plans_and_devices: str
+    """"NEVER", "ENVIRONMENT_OPEN" or "ALWAYS"."""
+    user_group_permissions_path: Path
+    user_group_permissions_reload: str
+    """"NEVER", "ON_REQUEST" or "ON_STARTUP"."""
+    emergency_lock_key: str = field(repr=False)
+    """Empty: none."""
+    permitted_re_metadata_keys: tuple[str, ...]
+
+    on_terminate: str
+    """"LEAVE", "WAIT" or "DESTROY": what SIGTERM and SIGINT mean for an open environment."""
+    worker_idle_timeout: float
+    """Seconds; 0 waits for ever."""
+    worker_busy_timeout: float
+    """Seconds; 0 waits for ever."""
+    instrument: str
+    """Empty: no claim."""
+    warm_worker: bool
+    warm_modules: tuple[str, ...]
+    """Modules besides the usual ones."""
+
+    print_console_output: bool
+    console_logging_level: str
+
+    use_ipython_kernel: bool
+    ipython_matplotlib: str | None
+    ipython_kernel_ip: str
+    ipython_connection_file: str | None
+    ipython_connection_dir: Path | None
+    ipython_shell_port: int | None
+    ipython_iopub_port: int | None
+    ipython_stdin_port: int | None
+    ipython_hb_port: int | None
+    ipython_control_port: int | None
+
+    @property
+    def log_level(self) -> int:
+        """Level for the standard library's `logging`."""
+        return _LOG_LEVELS[self.console_logging_level]
+
+    @property
+    def preload(self) -> str:
+        """Modules that a ready interpreter imports, as `--preload` of the worker takes them."""
+        return ",".join(("simulated" if self.startup_is_packaged else "safe", *self.warm_modules))
+
+    @property
+    def writable_lists_file(self) -> str:
+        """The lists file that a worker keeps up to date; empty when the file belongs to the packaged profile."""
+        path = self.existing_plans_and_devices_path
+        if self.startup_is_packaged and path.parent == Path(self.startup.value):
+            return ""
+        return str(path)
+
+    def describe(self) -> str:
+        """The block that is logged at start (cli 2): all settings, secrets masked."""
+        lines = ["RE Manager configuration:"]
+        for name, secret in [("config_path", False), *((setting.name, setting.secret) for setting in SETTINGS)]:
+            value = getattr(self, name)
+            lines.append(f"    {name}: {_mask(value) if secret else _shown(name, value)}")
+        lines.append(f"    startup: {self.startup}")
+        return "\n".join(lines)
+
+    def worker_config(
+        self,
+        *,
+        link_address: str,
+        opening_id: str,
+        token: str,
+        spool_dir: Path,
+        instrument_lock: Path | None = None,
+        permissions: dict[str, Any] | None = None,
+        packaged_store_socket: str = "",
+    ) -> WorkerConfig:
+        """What a worker of this manager is told; the arguments are what the settings alone do not decide."""
+        return WorkerConfig(
+            link_address=link_address,
+            opening_id=opening_id,
+            token=token,
+            startup=self.startup,
+            spool_dir=str(spool_dir),
+            instrument_lock=str(instrument_lock or ""),
+            permissions=permissions,
+            ignore_invalid_plans=self.ignore_invalid_plans,
+            device_max_depth=self.device_max_depth,
+            lists_file=self.writable_lists_file,
+            update_lists=self.update_existing_plans_and_devices,
+            orphan_timeout=self.worker_idle_timeout,
+            busy_orphan_timeout=self.worker_busy_timeout,
+            packaged_store_socket=packaged_store_socket,
+        )
+
+
+def _mask(value: str) -> str:
+    return "'***'" if value else "None"
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, Path):
+        return repr(str(value))
+    if name == "redis_addr" and isinstance(value, str):
+        return repr(without_password(value))
+    return repr(list(value) if isinstance(value, tuple) else value)
+
+
+def without_password(address: str) -> str:
+    """A Redis address that can be logged: `redis://user:secret@host` becomes `redis://user:***@host`."""
+    scheme, separator, rest = address.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    if not separator or not at:
+        return address
+    user, colon, _ = credentials.partition(":")
+    return f"{scheme}://{user}{':***' if colon else ''}@{host}"

@@ -1,0 +1,118 @@
+"""Which startup code is loaded, and where the files beside it are (cli 2)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from queueserver_common.startup import StartupSource
+from queueserver_manager.settings.errors import Notice, SettingsError
+from queueserver_manager.settings.model import LISTS_FILE_NAME, PERMISSIONS_FILE_NAME, Settings
+from queueserver_manager.settings.table import Given
+
+SOURCES = ("startup_dir", "startup_script", "startup_module", "startup_profile", "ipython_dir")
+"""Settings that together name the source; who gives one of them overrides them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """The resolved source and the files that go with it."""
+
+    source: StartupSource
+    is_packaged: bool
+    lists_path: Path
+    permissions_path: Path
+
+
+def resolve_startup(given: Mapping[str, Given], packaged_profile: Path) -> Startup:
+    """Settle the source of startup code and the paths of the two files; raises `SettingsError` when they clash."""
+    source, directory = _source(given, packaged_profile)
+    return Startup(
+        source=source,
+        is_packaged=directory == packaged_profile,
+        lists_path=_file(given, "existing_plans_and_devices_path", directory, LISTS_FILE_NAME, source),
+        permissions_path=_file(given, "user_group_permissions_path", directory, PERMISSIONS_FILE_NAME, source),
+    )
+
+
+def _source(given: Mapping[str, Given], packaged_profile: Path) -> tuple[StartupSource, Path | None]:
+    """The source and the directory beside which its files lie, when there is one."""
+    if "startup_dir" in given:
+        for other in SOURCES:
+            if other != "startup_dir" and other in given:
+                raise SettingsError(
+                    f"{given['startup_dir'].origin} and {given[other].origin} cannot be given together: "
+                    "name one source of startup code."
+                )
+        directory = _path(given["startup_dir"])
+        return StartupSource("directory", str(directory)), directory
+    profile = _profile_directory(given)
+    if "startup_script" in given:
+        return StartupSource("script", str(given["startup_script"].value)), profile
+    if "startup_module" in given:
+        return StartupSource("module", str(given["startup_module"].value)), profile
+    if profile is not None:
+        return StartupSource("directory", str(profile)), profile
+    return StartupSource("directory", str(packaged_profile)), packaged_profile
+
+
+def _profile_directory(given: Mapping[str, Given]) -> Path | None:
+    if "startup_profile" not in given and "ipython_dir" not in given:
+        return None
+    ipython = _path(given["ipython_dir"]) if "ipython_dir" in given else Path("~/.ipython").expanduser()
+    profile = given["startup_profile"].value if "startup_profile" in given else "default"
+    return ipython / f"profile_{profile}" / "startup"
+
+
+def _path(given: Given) -> Path:
+    assert isinstance(given.value, Path)
+    return given.value
+
+
+def _file(given: Mapping[str, Given], name: str, directory: Path | None, file: str, source: StartupSource) -> Path:
+    if name in given:
+        path = _path(given[name])
+        return path if path.suffix == ".yaml" else path / file
+    if directory is None:
+        option = "--existing-plans-devices" if file == LISTS_FILE_NAME else "--user-group-permissions"
+        raise SettingsError(
+            f"With startup code from a {source.kind} the path of {file} must be given: "
+            f"add {option} (or '{'startup/' + name}' in the configuration file)."
+        )
+    return directory / file
+
+
+def check_startup(settings: Settings) -> list[Notice]:
+    """Look at the files that the settings name; raises `SettingsError` for those without which nothing can work.
+
+    A missing script or module is not looked for here but when the environment is opened.
+    """
+    source = Path(settings.startup.value)
+    if settings.startup.kind == "directory" and not source.is_dir():
+        problem = "is not a directory" if source.exists() else "does not exist"
+        raise SettingsError(
+            f"The startup directory '{source}' {problem}; give the directory of the startup files with --startup-dir."
+        )
+    lists = settings.existing_plans_and_devices_path
+    if not lists.parent.is_dir():
+        raise SettingsError(
+            f"The directory '{lists.parent}' of the list of existing plans and devices does not exist; "
+            "create it or give another path with --existing-plans-devices."
+        )
+    notices = []
+    if not lists.is_file():
+        text = (
+            f"The file with the list of existing plans and devices ('{lists}') does not exist. The manager starts with "
+            "empty lists; they are filled when the environment is opened for the first time."
+        )
+        notices.append(Notice(logging.WARNING, text))
+    permissions = settings.user_group_permissions_path
+    if not permissions.is_file():
+        text = (
+            f"The file with user group permissions ('{permissions}') does not exist. The manager starts with no "
+            "groups, so nobody may submit anything; give the file with --user-group-permissions."
+        )
+        notices.append(Notice(logging.ERROR, text))
+    return notices

@@ -196,18 +196,43 @@ def manager_stop(core: Core, params: Params, d: Decision, now: float) -> Reply:
             f"Current state: '{state.manager_state.value}'"
         )
     state.leaving = True
-    leave(core, d)
+    if state.manager_state is not S.IDLE and state.environment is not None:
+        destroy(core, d)
     return success()
 
 
-def leave(core: Core, d: Decision) -> None:
-    """Bring the environment to its end, then leave."""
+def terminate(core: Core, on_terminate: str, now: float) -> Decision:
+    """The process was asked to end (SIGTERM, Ctrl-C).
+
+    An idle environment is closed. With a plan in hand the worker is left alone for the next manager (`LEAVE`), the
+    item's end is waited for (`WAIT`), or the environment is destroyed (`DESTROY`).
+    """
+    d = Decision()
     state = core.state
+    busy = state.environment is not None and state.manager_state is not S.IDLE
+    if state.environment is None or not busy:
+        state.leaving = True
+    elif on_terminate == "DESTROY":
+        state.leaving = True
+        destroy(core, d)
+    elif on_terminate == "WAIT" and state.running is not None:
+        state.leaving = True
+        execution.set_stop_pending(core, d, True)
+    else:
+        d.cause(LeaveManager())
+    return core.conclude(d, now)
+
+
+def go_on_leaving(core: Core, d: Decision) -> None:
+    """A manager that is to leave closes its idle environment, and leaves once there is none."""
+    state = core.state
+    if not state.leaving or state.manager_state is not S.IDLE:
+        return
     if state.environment is None:
         d.cause(LeaveManager())
-    elif state.manager_state is S.IDLE and state.link is LinkState.ATTACHED:
+    elif state.link is LinkState.ATTACHED:
         close(core, d)
-    elif state.environment.stage is not EnvironmentStage.CLOSING:
+    else:
         destroy(core, d)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from queueserver_common.link.messages import CommandBody, Run, SetPermissions
 from queueserver_common.permissions import Permissions
-from queueserver_manager.core import execution, items
+from queueserver_manager.core import control_methods, execution, items
 from queueserver_manager.core.decision import Decision, Refusal, Reply
 from queueserver_manager.core.effects import TellWorker
 from queueserver_manager.core.lists import PlansAndDevices
@@ -117,9 +117,15 @@ class Core:
 
     def conclude(self, decision: Decision, now: float) -> Decision:
         """What follows every input: autostart, and a new status."""
-        execution.evaluate_autostart(self, decision, now)
+        if self.store_connected:
+            execution.evaluate_autostart(self, decision, now)
+            control_methods.go_on_leaving(self, decision)
         self._version += 1
         return decision
+
+    def touch(self) -> None:
+        """The status may have changed without a decision."""
+        self._version += 1
 
     @property
     def version(self) -> int:
@@ -186,10 +192,10 @@ class Core:
         writes = []
         if plans_changed:
             self.renew("plans_existing_uid", "plans_allowed_uid")
-            writes.append(SetField("existing_plans", plans))
+            writes.append(SetField("blob:existing_plans", plans))
         if devices_changed:
             self.renew("devices_existing_uid")
-            writes.append(SetField("existing_devices", devices))
+            writes.append(SetField("blob:existing_devices", devices))
         if plans_changed or devices_changed:
             self.renew("plans_allowed_uid", "devices_allowed_uid")
         return writes

@@ -39,6 +39,7 @@ def restore(core: Core, stored: StoredState) -> None:
     """Take the durable part of the state from the store; what the worker reports of itself stays as it is."""
     state = core.state
     fields = stored.fields or {}
+    before = state.environment
     state.queue = PlanQueue(stored.items)
     state.running = None if stored.running is None else RunningItem.decode(stored.running)
     state.history_first, state.history_next = stored.history_first, stored.history_next
@@ -50,8 +51,12 @@ def restore(core: Core, stored: StoredState) -> None:
     state.environment = None if environment is None else Environment.decode(environment)
     if state.environment is None:
         state.link, state.snapshot = LinkState.NONE, None
-    elif state.link is LinkState.NONE:
+    else:
         state.link = LinkState.CONNECTING
+        if before is not None and before.opening_id == state.environment.opening_id:
+            # What was done while the store was away: the worker is being ended.
+            state.environment.stage = max(state.environment.stage, before.stage, key=list(EnvironmentStage).index)
+    state.manager_state = S.INITIALIZING
     core.renew("plan_queue_uid", "plan_history_uid", "run_list_uid")
 
 
@@ -65,6 +70,18 @@ def begin(core: Core, now: float) -> Decision:
     elif environment.stage is EnvironmentStage.DESTROYING:
         core.enter(S.DESTROYING_ENVIRONMENT)
         d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
+    return core.conclude(d, now)
+
+
+def begin_again(core: Core, now: float) -> Decision:
+    """First decision after the store was away; a state that was loaded anew waits for the worker's hello."""
+    d = Decision()
+    state = core.state
+    if state.manager_state is S.INITIALIZING and state.environment is None:
+        core.enter(S.IDLE)
+    elif state.environment is not None and state.environment.stage is EnvironmentStage.DESTROYING:
+        core.enter(S.DESTROYING_ENVIRONMENT)
+        core.store_environment(d)
     return core.conclude(d, now)
 
 

@@ -38,6 +38,20 @@ def status_mapping(state: State, *, version: str, time: str, status_uid: str, st
     }
 
 
+def stored_fields(state: State) -> dict[str, Any]:
+    """The fields of the status that follow from the store; shown as they last were while it is away."""
+    return {
+        "items_in_queue": len(state.queue),
+        "items_in_history": state.history_size,
+        "running_item_uid": None if state.running is None else state.running.uid,
+        "queue_stop_pending": state.stop_pending,
+        "queue_autostart_enabled": state.autostart,
+        "plan_queue_uid": state.uids["plan_queue_uid"],
+        "plan_history_uid": state.uids["plan_history_uid"],
+        "plan_queue_mode": state.mode.as_mapping(),
+    }
+
+
 def _environment_state(state: State) -> str:
     """`worker_environment_state` (zmq-api 3.2); what can be told of a worker that has not introduced itself."""
     environment = state.environment

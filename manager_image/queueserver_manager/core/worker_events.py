@@ -21,9 +21,9 @@ from queueserver_common.link.messages import (
     Snapshot,
 )
 from queueserver_manager.core import execution, items
-from queueserver_manager.core.control_methods import DESTROYED, leave
+from queueserver_manager.core.control_methods import DESTROYED
 from queueserver_manager.core.decision import Decision
-from queueserver_manager.core.effects import AcknowledgeEvents, KillWorker, LeaveManager
+from queueserver_manager.core.effects import AcknowledgeEvents, KillWorker
 from queueserver_manager.core.model import EnvironmentStage, LinkState
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import SetField
@@ -108,8 +108,6 @@ def _environment_ready(core: Core, d: Decision, event: EnvironmentReady) -> None
     core.state.environment_error = ""
     if core.state.manager_state is S.CREATING_ENVIRONMENT:
         core.enter(S.IDLE)
-    if core.state.leaving:
-        leave(core, d)
 
 
 def _environment_failed(core: Core, d: Decision, event: EnvironmentFailed) -> None:
@@ -187,7 +185,6 @@ def launch_failed(core: Core, opening_id: str, reason: str, now: float) -> Decis
         if core.state.manager_state is S.CREATING_ENVIRONMENT:
             core.enter(S.CLOSING_ENVIRONMENT)
         execution.forget_environment(core, d, reason)
-        _leave_if_asked(core, d)
     return core.conclude(d, now)
 
 
@@ -219,13 +216,7 @@ def worker_ended(
         ended = f"The worker ended while it opened the environment: {cause}.{after}"
         lost = f"The RE Worker environment was lost: {cause}"
         execution.lose_worker(core, d, now, lost if environment.ready else ended, error=True)
-    _leave_if_asked(core, d)
     return core.conclude(d, now)
-
-
-def _leave_if_asked(core: Core, d: Decision) -> None:
-    if core.state.leaving:
-        d.cause(LeaveManager())
 
 
 def link_silent(core: Core, now: float) -> Decision:

@@ -1,0 +1,329 @@
+"""The manager at work: requests come in, the core decides, the committer makes it durable, effects are carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from queueserver_common import __version__
+from queueserver_common.encoded import Encoded
+from queueserver_manager.api.control_socket import ControlSocket, Request
+from queueserver_manager.api.info_socket import InfoSocket
+from queueserver_manager.committer import Committer
+from queueserver_manager.core import recovery
+from queueserver_manager.core.decision import AwaitWorker, Decision, Reply
+from queueserver_manager.core.effects import Effect, LeaveManager
+from queueserver_manager.core.information_methods import check_history_clear
+from queueserver_manager.core.machine import Core, StoreAway, Work
+from queueserver_manager.core.methods import METHODS
+from queueserver_manager.core.status import status_mapping, stored_fields
+from queueserver_manager.exit_codes import CRASHED, FENCED
+from queueserver_manager.store.errors import Fenced, StoreError
+from queueserver_manager.store.redis_store import RedisStore
+
+_log = logging.getLogger("bluesky_queueserver.manager.manager")
+
+SLICE = 0.005
+"""Seconds of one step of long work (validation of a batch); others are answered in between."""
+
+WORKER_ANSWER_TIMEOUT = 1.5
+"""Seconds that a reply waits for the worker's answer; clients give up after 2."""
+
+PUBLISH_PERIOD = 0.01
+"""Least seconds between two publications of the status because of changes."""
+
+HEARTBEAT_PERIOD = 1.0
+"""Seconds after which the status is published even without a change (zmq-api 1.4)."""
+
+_CONNECTED, _AWAY = "connected", "away"
+
+
+class WorkerSide(Protocol):
+    """The part of the manager that carries out effects on workers."""
+
+    def carry_out(self, effect: Effect) -> None:
+        """Carry out an effect."""
+
+    def store_back(self) -> None:
+        """Process what was held while the store was away, and ask the worker to introduce itself."""
+
+
+class Service:
+    """Ties the core to its sockets and its store."""
+
+    def __init__(self, core: Core, store: RedisStore, new_uid: Callable[[], str]) -> None:
+        self.core = core
+        self.store = store
+        self.worker_side: WorkerSide
+        self.control: ControlSocket
+        self.info: InfoSocket | None = None
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """Resolved with the exit code when the manager is to leave."""
+        self._new_uid = new_uid
+        self._loop = asyncio.get_running_loop()
+        self.committer = Committer(
+            store,
+            new_uid,
+            on_lost=self._store_lost,
+            reload=self._reload,
+            on_back=self._store_back,
+            on_fatal=self._store_fatal,
+        )
+        store.on_lost = self.committer.store_lost
+        store.on_back = self._note_rollback
+        store.on_refused = self._store_fatal
+        self._working: dict[bytes, deque[Request]] = {}
+        """Clients with a request that is decided in steps, and what they sent after it."""
+        self._answers: dict[str, tuple[Request, AwaitWorker, asyncio.TimerHandle]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._status: dict[str, Any] = {}
+        self._status_bytes = b""
+        self._status_version = -1
+        self._stored: dict[str, Any] = {}
+        """The fields of the status that follow from what the store holds, as of the last commit."""
+        self._published = (-1, 0.0)
+        self._publishing: asyncio.TimerHandle | None = None
+        self._heartbeat: asyncio.TimerHandle | None = None
+
+    # Requests --------------------------------------------------------------------------------------------------
+
+    def on_request(self, request: Request) -> None:
+        """Answer a request of a client; requests of one client are decided in their order."""
+        waiting = self._working.get(request.client)
+        if waiting is not None:
+            waiting.append(request)
+            return
+        if request.method in ("status", "ping"):
+            self._answer_status(request)
+        elif request.method == "history_clear" and self._names_history(request.params):
+            self._in_background(self._look_up_history(request))
+        else:
+            self._decide(request)
+
+    def _decide(self, request: Request) -> None:
+        outcome = self.core.request(request.method, request.params, time.time())
+        if isinstance(outcome, Work):
+            self._working[request.client] = deque()
+            self._advance(request, outcome)
+        else:
+            self.carry_out(outcome, request)
+
+    def _advance(self, request: Request, work: Work) -> None:
+        end = time.perf_counter() + SLICE
+        decision = work.advance(time.time(), lambda: time.perf_counter() > end)
+        if decision is None:
+            self._loop.call_soon(self._advance, request, work)
+            return
+        if decision.writes and not self.committer.connected:
+            decision = self.core.refuse(METHODS[request.method], StoreAway())
+        self.carry_out(decision, request)
+        for later in self._working.pop(request.client):
+            self.on_request(later)
+
+    def _names_history(self, params: object) -> bool:
+        return isinstance(params, Mapping) and isinstance(params.get("item_uid"), str) and self.committer.connected
+
+    async def _look_up_history(self, request: Request) -> None:
+        """`history_clear` by uid: the entry's number stands in the store only."""
+        self._working[request.client] = deque()
+        uid = request.params["item_uid"]
+        try:
+            check_history_clear(request.params)
+            number = await self.store.history_seq_of(uid)
+            self.core.history_numbers = {} if number is None else {uid: number}
+        except Exception:  # refused or unreachable: the decision says so
+            self.core.history_numbers = {}
+        self._decide(request)
+        for later in self._working.pop(request.client):
+            self.on_request(later)
+
+    # Decisions -------------------------------------------------------------------------------------------------
+
+    def carry_out(self, d: Decision, request: Request | None = None) -> None:
+        """Make the decision's writes durable, then reply and carry out its effects."""
+        if d.hang:
+            _log.warning("The manager stops answering, as it was asked to (manager_kill).")
+            while True:
+                time.sleep(3600)
+        if d.urgent:
+            self._follow(d, request)
+            self.committer.submit(d.writes, _nothing)
+        elif d.writes:
+            stored = stored_fields(self.core.state)
+            self.committer.submit(d.writes, lambda durable: self._finish(d, request, durable, stored))
+        else:
+            self.committer.submit((), lambda durable: self._finish(d, request, durable, self._stored))
+        self.publish_soon()
+
+    def _finish(self, d: Decision, request: Request | None, durable: bool, stored: dict[str, Any]) -> None:
+        if durable:
+            self._stored = stored
+            self._follow(d, request)
+        elif request is not None:
+            reply = self.core.refuse(METHODS[request.method], StoreAway()).reply
+            self._reply(request, reply)
+
+    def _follow(self, d: Decision, request: Request | None) -> None:
+        if request is not None:
+            if d.reads_history is not None:
+                self._in_background(self._answer_history(request, d))
+            elif d.awaits is not None:
+                self._await_worker(request, d.awaits)
+            else:
+                self._reply(request, d.reply)
+        for effect in d.effects:
+            if isinstance(effect, LeaveManager):
+                self.leave(0)
+            else:
+                self.worker_side.carry_out(effect)
+
+    def _reply(self, request: Request, reply: Reply | None) -> None:
+        if reply is not None:
+            self.control.reply(request, reply)
+
+    def leave(self, code: int) -> None:
+        """End the manager process with an exit code."""
+        if not self.ended.done():
+            self.ended.set_result(code)
+
+    async def _answer_history(self, request: Request, d: Decision) -> None:
+        assert d.reads_history is not None
+        assert d.reply is not None
+        first, following = d.reads_history
+        try:
+            items: list[Encoded] = []
+            async for chunk in self.store.history_chunks(first, following - 1):
+                items.extend(map(Encoded, chunk))
+        except StoreError:
+            self._reply(request, self.core.refuse(METHODS[request.method], StoreAway()).reply)
+        else:
+            self._reply(request, {**d.reply, "items": items})
+
+    def _await_worker(self, request: Request, awaits: AwaitWorker) -> None:
+        timer = self._loop.call_later(WORKER_ANSWER_TIMEOUT, self._worker_answers_not, awaits.command_id)
+        self._answers[awaits.command_id] = request, awaits, timer
+
+    def _worker_answers_not(self, command_id: str) -> None:
+        request, awaits, _ = self._answers.pop(command_id)
+        self.core.commands.pop(command_id, None)
+        self._reply(request, awaits.timed_out)
+
+    def worker_answered(self, command_id: str, ok: bool, msg: str, d: Decision) -> None:
+        """The worker accepted or refused a command; a client may wait for it."""
+        self.carry_out(d)
+        if command_id in self._answers:
+            request, awaits, timer = self._answers.pop(command_id)
+            timer.cancel()
+            reply = awaits.accepted if ok else {"success": False, "msg": msg}
+            self.committer.submit((), lambda _: self._reply(request, reply))
+
+    def _in_background(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Status ----------------------------------------------------------------------------------------------------
+
+    def _answer_status(self, request: Request) -> None:
+        status = self.status_bytes()
+        if self.committer.connected:
+            self.committer.submit((), lambda durable: self._reply_status(request, status, durable))
+        else:
+            self.control.reply(request, status)
+
+    def _reply_status(self, request: Request, status: bytes, durable: bool) -> None:
+        # The store was lost under the decisions that this status shows: take the last durable ones.
+        self.control.reply(request, status if durable else self.status_bytes())
+
+    def status_bytes(self) -> bytes:
+        """The encoded status; built anew only after a decision."""
+        self._refresh_status()
+        return self._status_bytes
+
+    def _refresh_status(self) -> None:
+        if self._status_version == self.core.version:
+            return
+        connected = self.committer.connected
+        self._status = status_mapping(
+            self.core.state,
+            version=__version__,
+            time=datetime.now().isoformat(),
+            status_uid=self._new_uid(),
+            store=_CONNECTED if connected else _AWAY,
+        )
+        if not connected:
+            self._status |= self._stored
+        self._status_bytes = self.control.encode(self._status)
+        self._status_version = self.core.version
+
+    def publish_soon(self) -> None:
+        """Publish the status if it changed; often repeated changes are published together."""
+        if self._publishing is None and self.info is not None and self._published[0] != self.core.version:
+            delay = max(0.0, self._published[1] + PUBLISH_PERIOD - self._loop.time())
+            self._publishing = self._loop.call_later(delay, self._publish)
+
+    def _publish(self) -> None:
+        self._publishing = None
+        self._refresh_status()
+        status = self._status
+        self._published = self._status_version, self._loop.time()
+        self.committer.submit((), lambda durable: self._send_status(status if durable else self._status))
+
+    def _send_status(self, status: Mapping[str, Any]) -> None:
+        if self.info is not None:
+            self.info.publish_status(status)
+
+    def begin(self) -> None:
+        """The state was restored from the store: from now on the status is published."""
+        self._stored = stored_fields(self.core.state)
+        self._beat()
+
+    def _beat(self) -> None:
+        if self._publishing is None:
+            self._publish()
+        self._heartbeat = self._loop.call_later(HEARTBEAT_PERIOD, self._beat)
+
+    # The store -------------------------------------------------------------------------------------------------
+
+    def _note_rollback(self, rolled_back: bool) -> None:
+        self.committer.rolled_back = self.committer.rolled_back or rolled_back
+
+    def _store_lost(self, reason: str) -> None:
+        self.core.store_connected = False
+        self.core.touch()
+        self.publish_soon()
+
+    async def _reload(self, differs: bool) -> None:
+        if differs:
+            recovery.restore(self.core, await self.store.load())
+            self._stored = stored_fields(self.core.state)
+            self.core.touch()
+
+    def _store_back(self) -> None:
+        self.core.store_connected = True
+        self.core.touch()
+        self.carry_out(recovery.begin_again(self.core, time.time()))
+        self.worker_side.store_back()
+
+    def _store_fatal(self, error: StoreError) -> None:
+        _log.error("%s", error)
+        self.leave(FENCED if isinstance(error, Fenced) else CRASHED)
+
+    async def close(self) -> None:
+        """Stop answering."""
+        for timer in (self._publishing, self._heartbeat):
+            if timer is not None:
+                timer.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self.committer.close()
+
+
+def _nothing(_: bool) -> None:
+    """An urgent decision was carried out already; its record is not waited for."""
+

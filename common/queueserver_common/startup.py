@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 SourceKind = Literal["directory", "script", "module"]
 
@@ -21,19 +21,22 @@ class StartupSource:
     def __post_init__(self) -> None:
         if self.kind not in get_args(SourceKind):
             raise ValueError(f"startup code comes from a directory, a script or a module, not from {self.kind!r}")
-        if not isinstance(self.value, str) or not self.value:
-            raise ValueError(f"the {self.kind} with the startup code must be named by a non-empty string")
+        if not self.value:
+            raise ValueError(f"the {self.kind} with the startup code has no name")
 
     def as_mapping(self) -> dict[str, str]:
         """Form that goes into JSON; `parse` reads it."""
         return {"kind": self.kind, "value": self.value}
 
     @classmethod
-    def parse(cls, mapping: Mapping[str, Any]) -> StartupSource:
+    def parse(cls, mapping: object) -> StartupSource:
         """Read what `as_mapping` wrote; raises ValueError with a sentence when it is not that."""
         if not isinstance(mapping, Mapping) or set(mapping) != {"kind", "value"}:
             raise ValueError(f"a source of startup code has the keys 'kind' and 'value', not {mapping!r}")
-        return cls(mapping["kind"], mapping["value"])
+        kind, value = mapping["kind"], mapping["value"]
+        if not isinstance(value, str):
+            raise ValueError(f"startup code is named by a string, not by {value!r}")
+        return cls(kind, value)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.value!r}"

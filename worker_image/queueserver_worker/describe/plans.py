@@ -1,0 +1,108 @@
+"""Describe the plans of a namespace (plans-and-permissions 2 and 2.1)."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from queueserver_common.descriptions import DeviceDescription, PlanDescription
+from queueserver_worker.describe.devices import existing_devices
+from queueserver_worker.describe.docstrings import parse_docstring
+from queueserver_worker.describe.order import listed_names
+from queueserver_worker.describe.parameters import ExistingNames, PlanDescriptionError, describe_parameter
+from queueserver_worker.profile.helpers import is_plan_excluded
+
+_log = logging.getLogger(__name__)
+
+
+def existing_plans(
+    namespace: Mapping[str, Any],
+    ignore_invalid: bool = False,
+    *,
+    devices: Mapping[str, DeviceDescription] | None = None,
+) -> dict[str, PlanDescription]:
+    """Describe all plans of *namespace*, in the order of their names.
+
+    Plans are generator functions and functions marked with `@plan`, under every name they are bound to, except those
+    that startup code excluded with `register_plan`. A plan that cannot be described raises PlanDescriptionError, or is
+    left out with a line on the console when *ignore_invalid* is set. *devices* are the existing devices, for the name
+    patterns of decorators; computed when not given.
+    """
+    functions = {
+        name: namespace[name]
+        for name in listed_names(namespace)
+        if is_plan(namespace[name]) and not is_plan_excluded(name)
+    }
+    if devices is None:
+        devices = existing_devices(namespace)
+    existing = ExistingNames(tuple(functions), devices)
+    described: dict[str, PlanDescription] = {}
+    for name, function in functions.items():
+        try:
+            described[name] = describe_plan(name, function, existing)
+        except PlanDescriptionError as error:
+            if not ignore_invalid:
+                raise
+            _log.warning("PLAN WAS IGNORED: %s", error)
+    return described
+
+
+def is_plan(value: Any) -> bool:
+    """Whether bluesky would run what calling *value* returns: a generator function, or one marked with `@plan`."""
+    if isinstance(value, type) or not callable(value):
+        return False
+    return inspect.isgeneratorfunction(value) or getattr(value, "_is_plan_", False) is True
+
+
+def describe_plan(name: str, function: Callable[..., Any], existing: ExistingNames) -> PlanDescription:
+    """Describe one plan; raises PlanDescriptionError that names it."""
+    original = _original(function)
+    decorator: Mapping[str, Any] = getattr(function, "_custom_parameter_annotation_", None) or getattr(
+        original, "_custom_parameter_annotation_", {}
+    )
+    docstring = parse_docstring(original.__doc__)
+    decorated = decorator.get("parameters") or {}
+    try:
+        parameters = [
+            describe_parameter(
+                parameter,
+                original,
+                docstring.parameters.get(parameter.name),
+                decorated.get(parameter.name) or {},
+                existing,
+            )
+            for parameter in _signature(function).parameters.values()
+        ]
+    except (ValueError, TypeError) as error:
+        raise PlanDescriptionError(f"Failed to create description of plan {name!r}: {error}") from error
+    described = PlanDescription(
+        name=name,
+        module=str(getattr(original, "__module__", "")),
+        properties={"is_generator": inspect.isgeneratorfunction(function)},
+        parameters=parameters,
+    )
+    text = decorator.get("description") or docstring.summary
+    if text:
+        described["description"] = text
+    return described
+
+
+def _original(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that the user wrote, inside partial objects and wrappers that tell what they wrap."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    original: Callable[..., Any] = inspect.unwrap(function)
+    return original
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        # Annotations are evaluated late since 3.14; names that do not exist then leave the other parameters alone.
+        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
+    return inspect.signature(function)

@@ -1,0 +1,112 @@
+"""Ends of items on disk, for a manager that finds its worker gone (design: the worker's spool).
+
+The worker writes the end of each item here, durably, before it reports it over the link. A manager that was away
+when the worker ended reads the file; one file per opening, one JSON line per end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from queueserver_common.link.messages import ExitStatus, ItemEnded
+
+_SUFFIX = ".jsonl"
+
+
+def spool_path(directory: str, opening_id: str) -> Path:
+    """The spool file of an opening."""
+    return Path(directory) / f"{opening_id}{_SUFFIX}"
+
+
+class SpoolWriter:
+    """The worker's end of the spool; the file is created with the first entry, readable by its owner only."""
+
+    def __init__(self, directory: str, opening_id: str) -> None:
+        self._path = spool_path(directory, opening_id)
+        self._fd: int | None = None
+
+    def write(self, ended: ItemEnded) -> None:
+        """Add an entry; it is on disk when this returns. Raises OSError."""
+        if self._fd is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            _sync_directory(self._path.parent)
+        os.write(self._fd, _to_line(ended))
+        os.fsync(self._fd)
+
+    def forget(self) -> None:
+        """All entries are stored elsewhere: start an empty file. Raises OSError."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+
+    def remove(self) -> None:
+        """All entries are stored elsewhere and none will follow."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+            self._path.unlink(missing_ok=True)
+
+
+def read_spool(directory: str, opening_id: str) -> list[ItemEnded]:
+    """The ends of items that a worker recorded, oldest first; empty when there is no file.
+
+    A last line that was cut off by a crash of the machine is left out, and so is a line that is damaged.
+    """
+    try:
+        text = spool_path(directory, opening_id).read_bytes()
+    except FileNotFoundError:
+        return []
+    return [ended for line in text.split(b"\n") if (ended := _from_line(line)) is not None]
+
+
+def remove_spool(directory: str, opening_id: str) -> None:
+    """Remove the file of an opening, if there is one."""
+    spool_path(directory, opening_id).unlink(missing_ok=True)
+
+
+def _to_line(ended: ItemEnded) -> bytes:
+    values: dict[str, Any] = {
+        "item_uid": ended.item_uid,
+        "exit_status": ended.exit_status.value,
+        "time_start": ended.time_start,
+        "time_stop": ended.time_stop,
+        "run_uids": ended.run_uids,
+        "scan_ids": ended.scan_ids,
+        "msg": ended.msg,
+        "traceback": ended.traceback,
+        "refused": ended.refused,
+    }
+    # The leading newline ends a line that was cut off before.
+    return b"\n" + json.dumps(values).encode("ascii") + b"\n"
+
+
+def _from_line(line: bytes) -> ItemEnded | None:
+    try:
+        values = json.loads(line)
+        return ItemEnded(
+            item_uid=str(values["item_uid"]),
+            exit_status=ExitStatus(values["exit_status"]),
+            time_start=float(values["time_start"]),
+            time_stop=float(values["time_stop"]),
+            run_uids=tuple(str(uid) for uid in values["run_uids"]),
+            scan_ids=tuple(int(number) for number in values["scan_ids"]),
+            msg=str(values["msg"]),
+            traceback=str(values["traceback"]),
+            refused=bool(values["refused"]),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the file's name as durable as its content, where the system can."""
+    with contextlib.suppress(OSError):
+        fd = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

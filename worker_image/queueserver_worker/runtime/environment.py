@@ -1,0 +1,113 @@
+"""The opened environment: namespace, lists, permissions and RunEngine."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from queueserver_common.descriptions import DeviceDescription, PlanDescription
+from queueserver_common.link.messages import EnvironmentFailed, EnvironmentReady
+from queueserver_common.link.worker_config import WorkerConfig
+from queueserver_common.permissions import GroupLists, Permissions, PermissionsError, compute_allowed
+from queueserver_common.permissions_file import load_permissions_file
+from queueserver_common.validation import GroupValidator
+from queueserver_worker.describe import PlanDescriptionError, existing_devices, existing_plans
+from queueserver_worker.prepare import PlanPreparationError, PreparedPlan, prepare_plan
+from queueserver_worker.profile import StartupError, load_startup
+from queueserver_worker.runtime.instrument_lock import InstrumentTakenError
+from queueserver_worker.runtime.outcome import error_text, error_traceback, printable
+from queueserver_worker.runtime.run_engine import Engine, find_run_engine
+from queueserver_worker.runtime.state import WorkerState
+
+_log = logging.getLogger(__name__)
+
+PERMISSIONS_FILE = "user_group_permissions.yaml"
+
+
+class Environment:
+    """What the startup code made, and what each group may use of it."""
+
+    def __init__(self, permissions: Permissions | None) -> None:
+        self.plans: dict[str, PlanDescription] = {}
+        self.devices: dict[str, DeviceDescription] = {}
+        self.engine: Engine | None = None
+        self._namespace: dict[str, Any] = {}
+        self._permissions = permissions
+        self._groups: dict[str, tuple[GroupLists, GroupValidator]] | None = None
+
+    def open(self, config: WorkerConfig, state: WorkerState) -> EnvironmentReady:
+        """Load the startup code and describe what it made; raises StartupError and PlanDescriptionError."""
+        self._namespace = load_startup(config.startup)
+        if run_engine := find_run_engine(self._namespace):
+            self.engine = Engine(run_engine, state)
+        else:
+            _log.warning("The startup code makes no RunEngine named 'RE': plans cannot be run.")
+        self.devices = existing_devices(self._namespace, config.device_max_depth)
+        self.plans = existing_plans(self._namespace, config.ignore_invalid_plans, devices=self.devices)
+        found = self._permissions_beside(config) if self._permissions is None else None
+        return EnvironmentReady(_json(self.plans), _json(self.devices), found)
+
+    def set_permissions(self, permissions: Permissions) -> None:
+        """Use other permissions from the next item on; from any thread."""
+        self._permissions = permissions
+        self._groups = None
+
+    def compile_permissions(self) -> None:
+        """Compute what each group may use, so that the first item need not wait for it."""
+        permissions = self._permissions
+        if permissions is None:
+            return
+        allowed = compute_allowed(self.plans, self.devices, permissions)
+        groups = {group: (lists, GroupValidator(lists)) for group, lists in allowed.items()}
+        # Permissions that came meanwhile are computed with the next item.
+        if permissions is self._permissions:
+            self._groups = groups
+
+    def prepare(self, item: Mapping[str, Any]) -> PreparedPlan:
+        """Turn an item into a call of its plan; raises PlanPreparationError."""
+        while (groups := self._groups) is None:
+            if self._permissions is None:
+                raise PlanPreparationError("The worker has no user group permissions: nothing is allowed.")
+            self.compile_permissions()
+        group = item.get("user_group")
+        if not isinstance(group, str) or group not in groups:
+            raise PlanPreparationError(f"Unknown user group: '{printable(str(group))}'")
+        return prepare_plan(item, self._namespace, *groups[group])
+
+    def _permissions_beside(self, config: WorkerConfig) -> bytes | None:
+        """Permissions from the file beside the startup code, for a manager that cannot read it."""
+        if config.startup.kind != "directory":
+            return None
+        path = Path(config.startup.value) / PERMISSIONS_FILE
+        if not path.is_file():
+            return None
+        try:
+            permissions = load_permissions_file(path)
+        except PermissionsError as error:
+            _log.error("%s", error)
+            return None
+        self.set_permissions(permissions)
+        return _json(permissions.as_mapping())
+
+
+def describe_failure(error: BaseException) -> EnvironmentFailed:
+    """The report of an opening that failed."""
+    if isinstance(error, StartupError):
+        return EnvironmentFailed(
+            printable(error.message),
+            printable(error.exception),
+            printable(error.file),
+            error.line,
+            printable(error.traceback),
+        )
+    if isinstance(error, PlanDescriptionError | InstrumentTakenError):
+        return EnvironmentFailed(error_text(error), type(error).__name__)
+    name = type(error).__name__
+    return EnvironmentFailed(f"{name}: {error_text(error)}", name, traceback=error_traceback(error))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,57 @@
+"""What the worker knows of items and commands: the truth when others lost theirs. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from queueserver_common.link.messages import CommandResult, EventBody, ItemEnded, ItemStage, ItemStarted, LedgerEntry
+
+KEPT_ITEMS = 100
+KEPT_RESULTS = 1000
+
+
+class ItemLedger:
+    """The last items that the worker was told to run, oldest first."""
+
+    def __init__(self, limit: int = KEPT_ITEMS) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[str, LedgerEntry] = OrderedDict()
+
+    def received(self, item_uid: str, command_id: str, item: bytes) -> None:
+        """The item was accepted."""
+        self._entries[item_uid] = LedgerEntry(item_uid, command_id, ItemStage.RECEIVED, item=item)
+        self._entries.move_to_end(item_uid)
+        while len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+    def note(self, event: EventBody) -> None:
+        """Follow the item's start and end."""
+        if isinstance(event, ItemStarted) and (entry := self._entries.get(event.item_uid)):
+            started = replace(entry, stage=ItemStage.STARTED, time_start=event.time_start)
+            self._entries[event.item_uid] = started
+        elif isinstance(event, ItemEnded) and (entry := self._entries.get(event.item_uid)):
+            ended = replace(entry, stage=ItemStage.ENDED, time_start=event.time_start, end=event)
+            self._entries[event.item_uid] = ended
+
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """All entries, oldest first."""
+        return tuple(self._entries.values())
+
+
+class CommandResults:
+    """Results of the last commands, so that a command that comes again is answered and not repeated."""
+
+    def __init__(self, limit: int = KEPT_RESULTS) -> None:
+        self._limit = limit
+        self._results: OrderedDict[str, CommandResult] = OrderedDict()
+
+    def find(self, command_id: str) -> CommandResult | None:
+        """The result of the first time; None for a command that was never seen."""
+        return self._results.get(command_id)
+
+    def record(self, result: CommandResult) -> None:
+        """Remember a result."""
+        self._results[result.command_id] = result
+        while len(self._results) > self._limit:
+            self._results.popitem(last=False)

@@ -1,0 +1,95 @@
+"""Opening the environment: the first work of the main thread."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from dataclasses import replace
+from types import FrameType
+
+from queueserver_common.link.messages import EnvironmentPhase
+from queueserver_common.link.worker_config import WorkerConfig
+from queueserver_worker.runtime.environment import Environment, describe_failure
+from queueserver_worker.runtime.exit_codes import ExitCode
+from queueserver_worker.runtime.instrument_lock import InstrumentLock
+from queueserver_worker.runtime.leaving import Leaving
+from queueserver_worker.runtime.lists_update import update_lists_file
+from queueserver_worker.runtime.reports import Reports
+from queueserver_worker.runtime.state import WorkerState
+from queueserver_worker.runtime.wakeup import WakePipe
+
+_log = logging.getLogger(__name__)
+
+
+class EndedWhileLoadingError(BaseException):
+    """Raised inside startup code when the worker is told to end: nothing is in hand that must be brought to an end."""
+
+
+class Opening:
+    """Takes the instrument, loads the startup code and reports the environment."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        state: WorkerState,
+        environment: Environment,
+        reports: Reports,
+        leaving: Leaving,
+        wake: WakePipe,
+    ) -> None:
+        self._config = config
+        self._state = state
+        self._environment = environment
+        self._reports = reports
+        self._leaving = leaving
+        self._wake = wake
+        self._lock = InstrumentLock(config.instrument_lock)
+        self._loading = False
+        self._told_to_end = False
+
+    def open(self) -> None:
+        """Open the environment or report why it cannot be opened."""
+        self._take_signals()
+        try:
+            self._loading = True
+            if self._config.instrument_lock:
+                self._lock.take()
+            ready = self._environment.open(self._config, self._state)
+            self._loading = False
+        except BaseException as error:
+            self._loading = False
+            if not self._told_to_end:
+                self._fail(error)
+            return
+        # Startup code and its libraries may have put handlers of their own in place.
+        self._take_signals()
+        now = time.monotonic()
+        self._state.change(lambda view: replace(view, phase=EnvironmentPhase.READY, idle_since=now))
+        self._reports.add(ready)
+        _log.info("The environment is open.")
+        self._environment.compile_permissions()
+        update_lists_file(self._config, self._environment.plans, self._environment.devices)
+
+    def _fail(self, error: BaseException) -> None:
+        failed = describe_failure(error)
+        if failed.traceback:
+            _log.error("%s", failed.traceback)
+        _log.error("The environment cannot be opened: %s", failed.message)
+        self._leaving.exit_code = ExitCode.ENVIRONMENT_FAILED
+        now = time.monotonic()
+        self._state.change(lambda view: replace(view, phase=EnvironmentPhase.FAILED, idle_since=now))
+        self._reports.add(failed)
+
+    def _take_signals(self) -> None:
+        for ignored in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        # The link thread hears of signals by this descriptor even while the main thread is inside C code.
+        signal.set_wakeup_fd(self._wake.write_fd, warn_on_full_buffer=False)
+
+    def _on_sigterm(self, signum: int, _: FrameType | None) -> None:
+        self._wake.send_signal(signum)
+        if self._loading:
+            self._told_to_end = True
+            raise EndedWhileLoadingError

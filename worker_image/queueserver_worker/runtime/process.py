@@ -1,0 +1,108 @@
+"""The worker process: its parts, put together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from typing import NoReturn
+
+from queueserver_common.link.messages import EnvironmentPhase
+from queueserver_common.link.worker_config import WorkerConfig
+from queueserver_common.permissions import Permissions, PermissionsError
+from queueserver_common.spool import SpoolWriter
+from queueserver_worker.runtime.commands import Commands
+from queueserver_worker.runtime.console import Console
+from queueserver_worker.runtime.conversation import Conversation, Identity
+from queueserver_worker.runtime.ending import Ending
+from queueserver_worker.runtime.environment import Environment
+from queueserver_worker.runtime.interrupter import Interrupter
+from queueserver_worker.runtime.leaving import Leaving
+from queueserver_worker.runtime.link_thread import LinkThread
+from queueserver_worker.runtime.main_thread import MainQueue
+from queueserver_worker.runtime.opening import Opening
+from queueserver_worker.runtime.orphan import OrphanAction, orphan_action
+from queueserver_worker.runtime.plan_runner import PlanRunner
+from queueserver_worker.runtime.release import release
+from queueserver_worker.runtime.reports import Reports
+from queueserver_worker.runtime.state import WorkerState
+from queueserver_worker.runtime.wakeup import WakePipe
+
+
+class ConfigurationError(Exception):
+    """The worker cannot run with this configuration; the text is a sentence."""
+
+
+class WorkerProcess:
+    """One worker: one environment, one RunEngine, one link."""
+
+    def __init__(self, config: WorkerConfig, console: Console) -> None:
+        self._config = config
+        self._wake = WakePipe()
+        self._state = WorkerState()
+        self._reports = Reports(SpoolWriter(config.spool_dir, config.opening_id))
+        self._main = MainQueue()
+        self._interrupter = Interrupter(self._state)
+        environment = Environment(_permissions(config))
+        runner = PlanRunner(environment, self._state, self._reports, console)
+        commands = Commands(self._state, environment, runner, self._main, self._interrupter, self._reports, self._leave)
+        self._ending = Ending(self._state, environment, runner, self._main, self._interrupter, self._leave)
+        self._conversation = Conversation(
+            _identity(config),
+            self._state,
+            self._reports,
+            console.buffer,
+            commands.answer,
+            lambda reason: self._ending.leave_when_idle(f"The manager does not take this worker: {reason}"),
+        )
+        self._link = LinkThread(
+            config.link_address, config.opening_id, self._conversation, self._wake, self._on_signal, self._on_tick
+        )
+        self._leaving = Leaving(self._state, self._reports, console, self._link, config.packaged_store_socket)
+        self._opening = Opening(config, self._state, environment, self._reports, self._leaving, self._wake)
+        self._failure_reported = False
+        self._state.on_change(self._wake.wake)
+        self._reports.on_report(self._wake.wake)
+        console.buffer.on_text(self._wake.wake)
+
+    def run(self) -> NoReturn:
+        """Open the environment and do what the manager says until the worker leaves."""
+        self._interrupter.start()
+        self._link.start()
+        self._main.post(self._opening.open)
+        self._main.serve(after_each=self._ending.leave_if_due)
+
+    def _leave(self) -> None:
+        self._leaving.leave()
+
+    def _on_signal(self, signum: int) -> None:
+        if signum == signal.SIGTERM:
+            self._ending.abort_and_leave("The worker was told to end (SIGTERM)")
+
+    def _on_tick(self, now: float) -> None:
+        view = self._state.view
+        if view.phase is EnvironmentPhase.FAILED and self._reports.unstored == 0 and not self._failure_reported:
+            self._failure_reported = True
+            self._main.post(self._leave)
+        alone_since, config = self._conversation.alone_since, self._config
+        action = orphan_action(
+            view, alone_since, self._reports.unstored, now, config.orphan_timeout, config.busy_orphan_timeout
+        )
+        if action is OrphanAction.LEAVE:
+            self._ending.leave_when_idle(f"No manager for {config.orphan_timeout:g} s")
+        elif action is OrphanAction.ABORT_AND_LEAVE:
+            self._ending.abort_and_leave(f"No manager for {config.busy_orphan_timeout:g} s")
+
+
+def _permissions(config: WorkerConfig) -> Permissions | None:
+    if config.permissions is None:
+        return None
+    try:
+        return Permissions.parse(config.permissions)
+    except PermissionsError as error:
+        raise ConfigurationError(f"The permissions of the worker's configuration cannot be used: {error}") from error
+
+
+def _identity(config: WorkerConfig) -> Identity:
+    return Identity(config.opening_id, config.token, os.getpid(), socket.gethostname(), time.time(), release())

@@ -1,0 +1,104 @@
+"""Durable reports to the manager: spooled, numbered, entered in the ledger."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from queueserver_common.link.messages import EventBody, ItemEnded, LedgerEntry
+from queueserver_common.spool import SpoolWriter
+from queueserver_worker.runtime.ledger import ItemLedger
+from queueserver_worker.runtime.outbox import Outbox, OutboxEntry
+
+_log = logging.getLogger(__name__)
+
+_SPOOL_LIMIT = 200
+"""Entries after which a spool is emptied, once all of them are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsSummary:
+    """What a `Hello` tells of the reports."""
+
+    next_seq: int
+    acked_seq: int
+    ledger: tuple[LedgerEntry, ...]
+
+
+class Reports:
+    """Outbox, ledger and spool together; the main thread adds, the link thread takes."""
+
+    def __init__(self, spool: SpoolWriter) -> None:
+        self._lock = threading.Lock()
+        self._spool = spool
+        self._spooled = 0
+        self._outbox = Outbox()
+        self._ledger = ItemLedger()
+        self._notify: Callable[[], None] = lambda: None
+
+    def on_report(self, notify: Callable[[], None]) -> None:
+        """Call `notify` after every new report."""
+        self._notify = notify
+
+    def item_received(self, item_uid: str, command_id: str, item: bytes) -> None:
+        """An item was accepted."""
+        with self._lock:
+            self._ledger.received(item_uid, command_id, item)
+
+    def add(self, event: EventBody) -> None:
+        """Report an event; the end of an item is on disk before it can be sent."""
+        if isinstance(event, ItemEnded):
+            self._to_spool(event)
+        with self._lock:
+            self._ledger.note(event)
+            self._outbox.append(event)
+        self._notify()
+
+    def after(self, seq: int) -> OutboxEntry | None:
+        """The first event with a higher number than `seq`."""
+        with self._lock:
+            return self._outbox.after(seq)
+
+    def welcomed(self, stored_seq: int) -> int:
+        """A manager says what it has stored; returns the number after which events are to be sent."""
+        with self._lock:
+            self._outbox.welcomed(stored_seq)
+            return self._outbox.stored_seq
+
+    def stored(self, seq: int) -> None:
+        """The manager has stored the events up to `seq`."""
+        with self._lock:
+            self._outbox.stored(seq)
+
+    @property
+    def unstored(self) -> int:
+        """Number of events that the manager has not stored yet."""
+        return self._outbox.unstored
+
+    def summary(self) -> ReportsSummary:
+        """What a `Hello` tells."""
+        with self._lock:
+            return ReportsSummary(self._outbox.next_seq, self._outbox.acked_seq, self._ledger.entries())
+
+    def close(self) -> None:
+        """Drop the spool unless it holds something that the manager has not stored."""
+        if self._outbox.unstored == 0:
+            self._spool.remove()
+
+    def _to_spool(self, ended: ItemEnded) -> None:
+        try:
+            if self._spooled >= _SPOOL_LIMIT and self.unstored == 0:
+                self._spool.forget()
+                self._spooled = 0
+            self._spool.write(ended)
+            self._spooled += 1
+        except OSError as error:
+            # A full disk must not stop the queue: the report still goes over the link.
+            _log.error(
+                "The end of item '%s' cannot be written to the spool: %s. "
+                "It would be lost if manager and worker ended now.",
+                ended.item_uid,
+                error,
+            )

@@ -1,0 +1,131 @@
+"""The state of the worker, in one place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from queueserver_common.link.messages import EnvironmentPhase, EnvironmentState, Run, Snapshot
+
+PAUSED = "paused"
+"""State of a paused RunEngine."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """Everything that decisions look at, at one moment."""
+
+    phase: EnvironmentPhase = EnvironmentPhase.LOADING
+    engine_state: str | None = None
+    """State of the RunEngine; None when the namespace holds none."""
+    item_uid: str = ""
+    """Item in hand, from its acceptance to its end; empty when there is none."""
+    idle_since: float = 0.0
+    """Monotonic time since which no item is in hand; meaningless while one is."""
+    pause_pending: bool = False
+    """A deferred pause was accepted and is not reached yet."""
+    control_pending: bool = False
+    """A resume, stop, abort or halt was accepted and has no effect yet."""
+    runs: tuple[Run, ...] = ()
+    """Runs of the item in hand, in order of opening."""
+    ending: str = ""
+    """Why the worker aborts what it has in hand and ends; empty when it does not."""
+    dismissed: str = ""
+    """Why the worker ends as soon as it is idle; empty when it does not."""
+
+    @property
+    def paused(self) -> bool:
+        """The item in hand waits for a resume, stop, abort or halt."""
+        return bool(self.item_uid) and self.engine_state == PAUSED
+
+    def snapshot(self) -> Snapshot:
+        """The part that the manager shows."""
+        return Snapshot(_environment_state(self), self.engine_state, self.pause_pending, 0, self.runs)
+
+
+def _environment_state(view: WorkerView) -> EnvironmentState:
+    match view.phase:
+        case EnvironmentPhase.LOADING:
+            return EnvironmentState.INITIALIZING
+        case EnvironmentPhase.FAILED:
+            return EnvironmentState.FAILED
+        case EnvironmentPhase.CLOSING:
+            return EnvironmentState.CLOSING
+        case EnvironmentPhase.READY:
+            # A paused plan does not execute (zmq-api 3.2).
+            return EnvironmentState.EXECUTING_PLAN if view.item_uid and not view.paused else EnvironmentState.IDLE
+
+
+class WorkerState:
+    """The current `WorkerView`. Any thread may read it, change it by a pure rule and wait for a change."""
+
+    def __init__(self, view: WorkerView | None = None) -> None:
+        self._view = view or WorkerView()
+        self._changed = threading.Condition()
+        self._on_change: Callable[[], None] = lambda: None
+
+    @property
+    def view(self) -> WorkerView:
+        """The view of this moment."""
+        return self._view
+
+    def on_change(self, notify: Callable[[], None]) -> None:
+        """Call `notify` after every change."""
+        self._on_change = notify
+
+    def decide(self, rule: Callable[[WorkerView], tuple[WorkerView, T]]) -> T:
+        """Let a pure rule look at the view, replace it and say something; nobody else changes it meanwhile."""
+        with self._changed:
+            before = self._view
+            self._view, answer = rule(before)
+            changed = self._view is not before
+            if changed:
+                self._changed.notify_all()
+        if changed:
+            self._on_change()
+        return answer
+
+    def change(self, rule: Callable[[WorkerView], WorkerView]) -> None:
+        """Replace the view by a pure rule."""
+        self.decide(lambda view: (rule(view), None))
+
+    def wait_for(self, condition: Callable[[WorkerView], bool], timeout: float | None = None) -> bool:
+        """Wait until the view fulfils `condition`; False when it did not within `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: condition(self._view), timeout)
+
+
+# Rules for what happens to the RunEngine ------------------------------------------------------------------------
+
+
+def engine_changed(view: WorkerView, state: str) -> WorkerView:
+    """The RunEngine reports a new state."""
+    pending = view.pause_pending and state not in (PAUSED, "idle")
+    return replace(
+        view, engine_state=state, pause_pending=pending, control_pending=view.control_pending and state == PAUSED
+    )
+
+
+def run_opened(view: WorkerView, uid: str, scan_id: int) -> WorkerView:
+    """The plan opened a run."""
+    return replace(view, runs=(*view.runs, Run(uid, scan_id, is_open=True, exit_status=None)))
+
+
+def run_closed(view: WorkerView, uid: str, exit_status: str) -> WorkerView:
+    """The plan closed a run."""
+    runs = tuple(replace(r, is_open=False, exit_status=exit_status) if r.uid == uid else r for r in view.runs)
+    return replace(view, runs=runs)
+
+
+def control_done(view: WorkerView) -> WorkerView:
+    """A resume, stop, abort or halt has returned."""
+    return replace(view, control_pending=False)
+
+
+def item_finished(view: WorkerView, now: float) -> WorkerView:
+    """The item in hand came to its end at the monotonic time `now`."""
+    return replace(view, item_uid="", idle_since=now, pause_pending=False, control_pending=False, runs=())

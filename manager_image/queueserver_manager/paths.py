@@ -1,7 +1,7 @@
 """Directories of a manager: data that outlives it, and the runtime directory with its sockets and locks.
 
-Both are told apart by an *identity*: managers that work on the same data share it, all others do not. Its text names the
-store and the prefix (`identity_of`), so a restarted manager binds the address that its predecessor's worker dials.
+Both are told apart by an *identity*: managers that work on the same data share it, all others do not. It stands for
+the store and the prefix (`identity_of`), so a restarted manager binds the address that its predecessor's worker dials.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _is_mine(directory: Path) -> bool:
 
 
 def _create_base(directory: Path) -> None:
-    """Create the directory that holds the private ones; an existing one is left as it is, it may be `/run` or `/tmp`."""
+    """Create the directory that holds the private ones; an existing one, say `/tmp`, is left as it is."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = directory.stat().st_uid

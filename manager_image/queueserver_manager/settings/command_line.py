@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from queueserver_manager.settings.declaration import Given, Group, Setting
 from queueserver_manager.settings.errors import Notice
-from queueserver_manager.settings.table import CONFIG, SETTINGS, Given, Group, Setting
+from queueserver_manager.settings.table import CONFIG, SETTINGS
 from queueserver_manager.settings.values import Kind
 
 _DESCRIPTION = """\
@@ -38,6 +39,12 @@ exit codes:
  11  a newer manager took over             12  crashed too often
 """
 
+_LOG_EXTENT = {
+    "VERBOSE": "details as well",
+    "QUIET": "only warnings and errors",
+    "SILENT": "nothing",
+}
+
 
 def _reader(kind: Kind) -> Callable[[str], object]:
     """The `type` of an argument: a wrong value becomes an error of the command line."""
@@ -53,10 +60,10 @@ def _reader(kind: Kind) -> Callable[[str], object]:
 
 def _help(setting: Setting) -> str:
     parts = []
-    default = setting.default_text or setting.default
+    default = setting.default_text or ("" if setting.default is None else setting.default)
     if setting.kind.metavar == "{ON,OFF}" and not setting.switch:
         default = "ON" if setting.default else "OFF"
-    if default:
+    if default != "" and not setting.switch:
         parts.append(f"default: {default}")
     if setting.key:
         parts.append(f"config: {setting.key}")
@@ -71,7 +78,7 @@ def _add(setting: Setting, to: argparse._ActionsContainer) -> None:
         flags = to.add_mutually_exclusive_group()
         for option, value in setting.flags:
             flags.add_argument(
-                option, dest=setting.name, action="store_const", const=value, help=f"log {value.lower()}"
+                option, dest=setting.name, action="store_const", const=value, help=f"Log {_LOG_EXTENT[value]}"
             )
         return
     if setting.switch:
@@ -91,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of `start-re-manager`; options that were not given leave no attribute behind."""
     parser = argparse.ArgumentParser(
         prog="start-re-manager",
+        usage="%(prog)s [options]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -126,5 +134,7 @@ def read_command_line(arguments: Sequence[str]) -> tuple[dict[str, Given], list[
                 value = setting.kind.from_yaml(value)
             except ValueError as error:
                 parser.error(f"argument {setting.option}: {error}")
-        given[setting.name] = Given(value, setting.option or dict((v, k) for k, v in setting.flags)[value])
+        given[setting.name] = Given(
+            value, setting.option or next(flag for flag, word in setting.flags if word == value)
+        )
     return given, notices

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import yaml
 
+from queueserver_manager.settings.declaration import Given, Setting
 from queueserver_manager.settings.errors import SettingsError
-from queueserver_manager.settings.table import SETTINGS, Given, Setting
+from queueserver_manager.settings.table import SETTINGS
 
 _KEYS: dict[str, dict[str, Setting]] = {}
 for _setting in SETTINGS:
@@ -22,8 +23,6 @@ for _setting in SETTINGS:
         _KEYS.setdefault(_setting.section, {})[_setting.config_key] = _setting
 
 _VARIABLE = re.compile(r"\$(?:(?P<name>\w+)|\{(?P<braced>\w+)\})", re.ASCII)
-
-_SOURCES_WITHOUT_DIRECTORY = ("startup_profile", "ipython_dir", "startup_module", "startup_script")
 
 
 def read_config(path: Path, environ: Mapping[str, str]) -> dict[str, Given]:
@@ -39,7 +38,6 @@ def read_config(path: Path, environ: Mapping[str, str]) -> dict[str, Given]:
                 )
             seen[section] = position
             given |= _values(file, section, body, environ)
-    _check_startup_source(given)
     return given
 
 
@@ -147,18 +145,3 @@ def _expand(value: object, environ: Mapping[str, str]) -> object:
     if isinstance(value, list):
         return [_expand(element, environ) for element in value]
     return value
-
-
-def _check_startup_source(given: Mapping[str, Given]) -> None:
-    if "startup_dir" in given:
-        for name in _SOURCES_WITHOUT_DIRECTORY:
-            if name in given:
-                raise SettingsError(
-                    f"{given[name].origin} cannot be given together with 'startup/startup_dir': "
-                    "name one source of startup code."
-                )
-    if "startup_module" in given and "startup_script" in given:
-        raise SettingsError(
-            f"{given['startup_script'].origin} cannot be given together with 'startup/startup_module': "
-            "name one source of startup code."
-        )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from queueserver_manager.settings.declaration import Given
 from queueserver_manager.settings.errors import Notice, SettingsError
-from queueserver_manager.settings.table import CONFIG, SETTINGS, Given
+from queueserver_manager.settings.table import CONFIG, SETTINGS
 
 
 def read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Given], list[Notice]]:

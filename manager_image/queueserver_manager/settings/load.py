@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from queueserver_common.simulated_profile import simulated_profile_dir
-
 from queueserver_manager.settings.command_line import read_command_line
 from queueserver_manager.settings.config_file import read_config
+from queueserver_manager.settings.declaration import Given
 from queueserver_manager.settings.environment import read_environment
 from queueserver_manager.settings.errors import Notice, SettingsError
 from queueserver_manager.settings.model import Settings
 from queueserver_manager.settings.startup import SOURCES, resolve_startup
-from queueserver_manager.settings.table import SETTINGS, Given
+from queueserver_manager.settings.table import SETTINGS
 
 
 def load_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[Settings, list[Notice]]:
@@ -58,7 +58,7 @@ def _refuse_what_is_missing(given: Mapping[str, Given]) -> None:
 
 
 def _settings(given: Mapping[str, Given], config_path: object) -> Settings:
-    startup = resolve_startup(given, simulated_profile_dir())
+    startup = resolve_startup(given, simulated_profile_dir)
     values: dict[str, Any] = {
         setting.name: given[setting.name].value if setting.name in given else setting.default for setting in SETTINGS
     }

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from queueserver_common.startup import StartupSource
+from queueserver_manager.settings.declaration import Given
 from queueserver_manager.settings.errors import Notice, SettingsError
 from queueserver_manager.settings.model import LISTS_FILE_NAME, PERMISSIONS_FILE_NAME, Settings
-from queueserver_manager.settings.table import Given
 
 SOURCES = ("startup_dir", "startup_script", "startup_module", "startup_profile", "ipython_dir")
 """Settings that together name the source; who gives one of them overrides them all."""
+
+_CLASHES = {
+    "startup_dir": ("startup_script", "startup_module", "startup_profile", "ipython_dir"),
+    "startup_script": ("startup_module",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +31,30 @@ class Startup:
     permissions_path: Path
 
 
-def resolve_startup(given: Mapping[str, Given], packaged_profile: Path) -> Startup:
+def resolve_startup(given: Mapping[str, Given], packaged_profile: Callable[[], Path]) -> Startup:
     """Settle the source of startup code and the paths of the two files; raises `SettingsError` when they clash."""
-    source, directory = _source(given, packaged_profile)
+    is_packaged = not any(name in given for name in SOURCES)
+    source, directory = _packaged_source(packaged_profile) if is_packaged else _source(given)
     return Startup(
         source=source,
-        is_packaged=directory == packaged_profile,
+        is_packaged=is_packaged,
         lists_path=_file(given, "existing_plans_and_devices_path", directory, LISTS_FILE_NAME, source),
         permissions_path=_file(given, "user_group_permissions_path", directory, PERMISSIONS_FILE_NAME, source),
     )
 
 
-def _source(given: Mapping[str, Given], packaged_profile: Path) -> tuple[StartupSource, Path | None]:
-    """The source and the directory beside which its files lie, when there is one."""
+def _packaged_source(packaged_profile: Callable[[], Path]) -> tuple[StartupSource, Path]:
+    try:
+        directory = packaged_profile()
+    except FileNotFoundError as error:
+        raise SettingsError(f"{error}.") from None
+    return StartupSource("directory", str(directory)), directory
+
+
+def _source(given: Mapping[str, Given]) -> tuple[StartupSource, Path | None]:
+    """The source and the directory in which the files beside it lie, when there is one."""
+    _refuse_two_sources(given)
     if "startup_dir" in given:
-        for other in SOURCES:
-            if other != "startup_dir" and other in given:
-                raise SettingsError(
-                    f"{given['startup_dir'].origin} and {given[other].origin} cannot be given together: "
-                    "name one source of startup code."
-                )
         directory = _path(given["startup_dir"])
         return StartupSource("directory", str(directory)), directory
     profile = _profile_directory(given)
@@ -53,9 +62,18 @@ def _source(given: Mapping[str, Given], packaged_profile: Path) -> tuple[Startup
         return StartupSource("script", str(given["startup_script"].value)), profile
     if "startup_module" in given:
         return StartupSource("module", str(given["startup_module"].value)), profile
-    if profile is not None:
-        return StartupSource("directory", str(profile)), profile
-    return StartupSource("directory", str(packaged_profile)), packaged_profile
+    return StartupSource("directory", str(profile)), profile
+
+
+def _refuse_two_sources(given: Mapping[str, Given]) -> None:
+    """A directory stands alone; a script or a module may go with a profile, whose files lie beside it."""
+    for first, others in _CLASHES.items():
+        for other in others:
+            if first in given and other in given:
+                raise SettingsError(
+                    f"{given[first].origin} and {given[other].origin} cannot be given together: "
+                    "name one source of startup code."
+                )
 
 
 def _profile_directory(given: Mapping[str, Given]) -> Path | None:

@@ -19,11 +19,13 @@ class LiteralError(ValueError):
     """A text is not a Python literal."""
 
 
-def parse_literal(text: str) -> Any:
+def parse_literal(text: object) -> Any:
     """Return the value of a Python literal, or of the float representations ``nan``, ``inf`` and ``-inf``.
 
     Raises `LiteralError` for everything else. Nothing is ever evaluated.
     """
+    if not isinstance(text, str):
+        raise LiteralError(f"a Python literal written as a string is expected, not {type(text).__name__!r}")
     stripped = text.strip()
     if stripped in _SPECIAL_FLOATS:
         return _SPECIAL_FLOATS[stripped]
@@ -39,7 +41,7 @@ def parse_literal(text: str) -> Any:
         raise LiteralError(f"{shown!r} is not a Python literal such as 1, 'text' or [1, 2]") from ex
 
 
-def parse_number(text: str) -> int | float:
+def parse_number(text: object) -> int | float:
     """Return the number that *text* spells in Python; raises `LiteralError` when it is not an integer or a float."""
     value = parse_literal(text)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -128,7 +128,9 @@ class GroupValidator:
         Raises `PlanValidationError` with ``Plan validation failed: <reason>`` and, on the next line, ``Plan: <item>``.
         """
         try:
-            plan = self._plan_validator(item.get("name"))
+            if "name" not in item:
+                raise PlanValidationError("Plan name is not specified")
+            plan = self._plan_validator(item["name"])
             plan.validate(item.get("args", ()), item.get("kwargs", {}))
             if "meta" in item:
                 check_meta(item["meta"])

@@ -154,7 +154,7 @@ class Item:
         item = parse_literal(text, self.item_type)
         if not isinstance(item, dict):
             raise CommandError(
-                f"the {self.item_type} {text!r} is not a mapping: write it as "
+                f"the {self.item_type} is not a mapping: write it as "
                 '\'{"name": "NAME", "args": [...], "kwargs": {...}}\''
             )
         params["item"] = {**item, "item_type": self.item_type, **params.get("item", {})}
@@ -273,7 +273,7 @@ def parse_literal(text: str, what: str) -> Any:
             return json.loads(text)
         except (ValueError, RecursionError) as json_error:
             raise CommandError(
-                f"Error occurred while parsing the {what} {text!r}: it is neither a Python literal "
+                f"Error occurred while parsing the {what}: it is neither a Python literal "
                 f"({_reason(python_error)}) nor JSON ({_reason(json_error)})"
             ) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -302,7 +303,9 @@ def parse(words: Sequence[str], *, lock_key: str | None = None) -> Request:
         if left:
             raise CommandError(f"unexpected {' '.join(left)!r}")
     except CommandError as error:
-        raise CommandError(f"Request {' '.join(words)!r}: {error}. Usage: qserver {command.usage}") from None
+        raise CommandError(
+            f"Request {textwrap.shorten(' '.join(words), 200)!r}: {error}. Usage: qserver {command.usage}"
+        ) from None
     if command.takes_lock_key and lock_key is not None:
         params["lock_key"] = lock_key
     return Request(command.method, params, command.repeated)

@@ -201,3 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-k", "--lock-key", metavar="KEY", help="key of the lock, sent with the commands that take it")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

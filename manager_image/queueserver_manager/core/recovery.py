@@ -140,8 +140,6 @@ def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: fr
     if environment.stage is EnvironmentStage.OPENING and hello.phase is EnvironmentPhase.READY and lost:
         environment.stage, environment.ready = EnvironmentStage.OPEN, True
         core.store_environment(d)
-    if lost:
-        execution.set_autostart(core, d, False)
     _reconcile(core, d, now, hello, lost=lost, in_history=in_history)
     _take_state(core, hello)
     if environment.stage is EnvironmentStage.CLOSING and not environment.failure:
@@ -152,13 +150,27 @@ def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: fr
 
 
 def lost_writes(core: Core, hello: Hello) -> bool:
-    """Whether the worker was told of writes that the store does not hold (any more)."""
-    return hello.acked_seq > core.state.worker_seq
+    """Whether the store may not hold (any more) what the worker was told or given.
+
+    Besides an acknowledgement that the store does not know: an item of the ledger that is still queued, one in hand
+    or younger than the recorded one, and an end that was not stored though nothing is recorded as running.
+    """
+    state = core.state
+    running = None if state.running is None else state.running.uid
+    uids = [entry.item_uid for entry in hello.ledger]
+    return (
+        hello.acked_seq > state.worker_seq
+        or any(uid in state.queue for uid in uids)
+        or any(entry.end is None and entry.item_uid != running for entry in hello.ledger)
+        or (running in uids and uids[-1] != running)
+        or (running is None and bool(uids) and hello.next_seq - 1 > state.worker_seq)
+    )
 
 
 def _reconcile(core: Core, d: Decision, now: float, hello: Hello, *, lost: bool, in_history: frozenset[str]) -> None:
     """Make queue, running item and history agree with the worker's ledger."""
     state = core.state
+    recorded = state.running
     for entry in hello.ledger:
         running = state.running
         if running is not None and running.uid == entry.item_uid:
@@ -166,11 +178,10 @@ def _reconcile(core: Core, d: Decision, now: float, hello: Hello, *, lost: bool,
                 _end_of_running(core, d, now, entry.end, may_continue=not lost)
             else:
                 running.started = running.started or entry.stage is ItemStage.STARTED
-        elif lost or entry.item_uid in state.queue:
+        elif lost:
             _overrule(core, d, now, entry, in_history)
-    running = state.running
-    if running is not None and all(entry.item_uid != running.uid for entry in hello.ledger):
-        _never_received(core, d, now, running)
+    if recorded is not None and state.running is recorded and all(e.item_uid != recorded.uid for e in hello.ledger):
+        _never_received(core, d, now, recorded)
     if state.running is not None:
         core.set_runs(hello.snapshot.runs)
 
@@ -231,15 +242,18 @@ def _never_received(core: Core, d: Decision, now: float, running: RunningItem) -
 
 
 def _take_state(core: Core, hello: Hello) -> None:
-    """Where a manager that has just started stands, as the worker tells it."""
+    """Where the manager stands, as the worker tells it."""
     state = core.state
-    if state.manager_state is not S.INITIALIZING:
-        return
     environment = state.environment
     assert environment is not None
-    state.pause_requested = hello.snapshot.pause_pending
-    state.pause_deferred = hello.snapshot.pause_pending
-    core.enter(_state_of(environment, running=state.running is not None, paused=hello.snapshot.re_state == "paused"))
+    found = _state_of(environment, running=state.running is not None, paused=hello.snapshot.re_state == "paused")
+    if state.manager_state is S.INITIALIZING:
+        state.pause_requested = hello.snapshot.pause_pending
+        state.pause_deferred = hello.snapshot.pause_pending
+        core.enter(found)
+    elif state.manager_state is S.IDLE and state.running is not None:  # taken over from the ledger
+        core.enter(S.STARTING_QUEUE)
+        core.enter(found)
 
 
 def _state_of(environment: Environment, *, running: bool, paused: bool) -> ManagerState:

@@ -1,0 +1,250 @@
+"""Random commands, worker reports and crashes at every boundary; the rules that must hold after each step."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from typing import Any
+
+import pytest
+from queueserver_common.encoded import Encoded
+from queueserver_common.link.messages import ExitStatus
+from queueserver_manager.core.machine import Core
+from queueserver_manager.core.model import EnvironmentStage
+from queueserver_manager.core.states import ManagerState
+from queueserver_manager.core.status import status_mapping
+
+from simulated_world import ManagerCrash, World
+
+STEPS = int(os.environ.get("SIMULATION_STEPS", "120000"))
+SEEDS = 60
+ITEM = {"item_type": "plan", "name": "count"}
+CALLER = {"user": "simulation", "user_group": "primary"}
+BUSY = (ManagerState.STARTING_QUEUE, ManagerState.EXECUTING_QUEUE, ManagerState.PAUSED)
+
+
+class Beamline(World):
+    """The world plus the people and accidents that act on it."""
+
+    def step(self) -> None:
+        self.now += 0.01
+        actions = self._possible()
+        names, weights = zip(*actions, strict=True)
+        action = self.random.choices(names, weights)[0]
+        self.trace.append(action)
+        try:
+            getattr(self, f"do_{action}")()
+        except ManagerCrash:
+            self.crash_manager()
+        if self.left and self.core is not None:
+            self.crash_manager()
+        check_invariants(self)
+
+    def _possible(self) -> list[tuple[str, float]]:
+        worker = self.worker
+        possible: list[tuple[str, float]] = []
+        if self.core is None:
+            possible.append(("start_manager", 3))
+        else:
+            possible += [("client", 10), ("arm_crash", 0.3), ("terminate", 0.02)]
+            possible += [("launch", 8)] if self.launches else []
+            possible += [("report_end", 6)] if self.ends else []
+            possible += [("deliver_to_manager", 20)] if self.to_manager else []
+            possible += [("reconnect", 0.3)] if worker is not None else []
+        if worker is not None:
+            possible += [("kill_worker", 0.1)]
+            possible += [("deliver_to_worker", 20)] if self.to_worker else []
+            possible += [("load", 5)] if not worker.ready and not worker.events else []
+            if worker.in_hand is not None:
+                started = worker.in_hand in self.executed
+                possible += [("end_item", 6)] if started and not worker.paused else []
+                possible += [("start_item", 10)] if not started else []
+                possible += [("refuse_item", 0.3)] if not started else []
+                possible += [("pause", 6)] if started and worker.pause_wanted else []
+        possible += [("lose_last_writes", 0.03), ("sync", 1)]
+        return possible
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.trace: list[str] = []
+
+    def do_start_manager(self) -> None:
+        self.start_manager()
+
+    def do_arm_crash(self) -> None:
+        self.crash_after = self.random.randrange(4)
+
+    def do_terminate(self) -> None:
+        self.terminate(self.random.choice(["LEAVE", "WAIT", "DESTROY"]))
+
+    def do_launch(self) -> None:
+        if self.worker is None:
+            self.launch()
+
+    def do_report_end(self) -> None:
+        self.report_end()
+
+    def do_deliver_to_manager(self) -> None:
+        self.deliver_to_manager()
+
+    def do_deliver_to_worker(self) -> None:
+        self.deliver_to_worker()
+
+    def do_reconnect(self) -> None:
+        self.reconnect()
+
+    def do_kill_worker(self) -> None:
+        self.kill_worker("it was killed by SIGKILL")
+
+    def do_load(self) -> None:
+        self.worker_loads(fails=self.random.random() < 0.1)
+
+    def do_start_item(self) -> None:
+        self.worker_starts_item()
+
+    def do_refuse_item(self) -> None:
+        self.worker_ends_item(ExitStatus.FAILED, refused=True)
+
+    def do_end_item(self) -> None:
+        self.worker_ends_item(self.random.choice([ExitStatus.COMPLETED] * 5 + [ExitStatus.FAILED]))
+
+    def do_pause(self) -> None:
+        self.worker_pauses()
+
+    def do_sync(self) -> None:
+        self.synced = copy.deepcopy(self.disk)
+
+    def do_lose_last_writes(self) -> None:
+        """Machine crash under `appendfsync everysec`: the manager dies and Redis forgets its last writes."""
+        self.crash_manager()
+        forgotten = set(self.known()) - set(self.known(self.synced))
+        self.disk = copy.deepcopy(self.synced)
+        self.withdrawn |= forgotten
+        self.lost = True
+
+    lost = False
+
+    def known(self, disk: object = None) -> list[str]:
+        disk = disk or self.disk
+        return [*disk.queue, *([disk.running_uid] if disk.running_uid else []), *disk.history_uids]
+
+    def do_client(self) -> None:
+        queue = self.disk.queue
+        some = self.random.choice(queue) if queue else "none"
+        other = self.random.choice(queue) if queue else "none"
+        add = dict(item=ITEM, **CALLER)
+        requests: list[tuple[str, dict[str, object], float]] = [
+            ("queue_item_add", {**add, "pos": self.random.choice(["front", "back", None, 0, 1, -1, -2, 5])}, 6),
+            ("queue_item_add", {**add, "before_uid": some}, 1),
+            ("queue_item_add_batch", {"items": [ITEM] * self.random.randrange(4), **CALLER}, 1),
+            ("queue_item_add", {"item": {"item_type": "instruction", "name": "queue_stop"}, **CALLER}, 0.2),
+            ("queue_item_update", {"item": {**ITEM, "item_uid": some}, **CALLER, "replace": True}, 0.5),
+            ("queue_item_remove", {"uid": some}, 0.5),
+            ("queue_item_remove_batch", {"uids": [some, other]}, 0.2),
+            ("queue_item_move", {"uid": some, "pos_dest": self.random.choice(["front", "back"])}, 1),
+            ("queue_item_move", {"uid": some, "after_uid": other}, 1),
+            ("queue_item_move_batch", {"uids": [some], "pos_dest": 0}, 0.5),
+            ("queue_clear", {}, 0.05),
+            ("history_clear", {"size": 5}, 0.1),
+            ("queue_mode_set", {"mode": {"loop": self.random.random() < 0.3}}, 0.3),
+            ("queue_mode_set", {"mode": {"ignore_failures": self.random.random() < 0.5}}, 0.3),
+            ("environment_open", {}, 4),
+            ("environment_close", {}, 0.3),
+            ("environment_destroy", {}, 0.1),
+            ("queue_start", {}, 6),
+            ("queue_stop", {}, 0.5),
+            ("queue_stop_cancel", {}, 0.3),
+            ("queue_autostart", {"enable": self.random.random() < 0.5}, 0.5),
+            ("queue_item_execute", add, 0.5),
+            ("re_pause", {"option": self.random.choice(["deferred", "immediate"])}, 2),
+            ("re_resume", {}, 2),
+            ("re_stop", {}, 0.5),
+            ("re_abort", {}, 0.5),
+            ("re_halt", {}, 0.5),
+            ("manager_stop", {"option": "safe_off"}, 0.02),
+        ]
+        method, params, _ = self.random.choices(requests, [weight for _, _, weight in requests])[0]
+        before = set(self.known())
+        history_before = set(self.disk.history_uids)
+        try:
+            reply = self.request(method, **params)
+        finally:  # a crash after the commit withdraws an item as well
+            if method in ("queue_item_remove", "queue_item_remove_batch", "queue_clear", "queue_item_update"):
+                self.withdrawn |= before - set(self.known())
+        if not reply.get("success", True):
+            assert reply["msg"], f"{method} was refused without a reason"
+            return
+        assert history_before <= set(self.disk.history_uids)
+        accepted = reply.get("items", [reply.get("item")]) if "add" in method else []
+        plans = [item for item in map(decoded, accepted) if item["item_type"] == "plan"]
+        self.accepted |= {item["item_uid"] for item in plans}  # an instruction vanishes when it is obeyed
+
+
+def decoded(item: Encoded) -> dict[str, Any]:
+    return json.loads(item.text)
+
+
+def check_invariants(world: Beamline) -> None:
+    places = world.known()
+    assert len(places) == len(set(places)), "a uid stands in two places"
+    assert len(world.executed) == len(set(world.executed)), "an item ran twice"
+    missing = world.accepted - set(places) - world.withdrawn
+    assert not missing, f"accepted items vanished: {missing}"
+    core = world.core
+    if core is not None:
+        check_memory(world, core)
+
+
+def check_memory(world: Beamline, core: Core) -> None:
+    state = core.state
+    assert [item.uid for item in state.queue] == world.disk.queue, "memory and store differ"
+    assert (state.running.uid if state.running else None) == world.disk.running_uid
+    assert state.history_next == world.disk.next
+    status = status_mapping(state, version="0", time="", status_uid="", store="connected")
+    if status["manager_state"] == "idle":
+        assert status["running_item_uid"] is None, "idle with an item in hand"
+        assert not status["queue_stop_pending"]
+    if status["manager_state"] in BUSY:
+        assert status["running_item_uid"] is not None, "busy with nothing in hand"
+    if state.environment is None:
+        assert status["worker_environment_state"] == "closed"
+        assert state.manager_state not in (*BUSY, ManagerState.CLOSING_ENVIRONMENT)
+    if state.environment is not None and state.environment.stage is EnvironmentStage.DESTROYING:
+        assert state.manager_state in (ManagerState.DESTROYING_ENVIRONMENT, ManagerState.INITIALIZING)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_nothing_is_lost_and_nothing_runs_twice(seed: int) -> None:
+    world = Beamline(seed)
+    for number in range(STEPS // SEEDS):
+        try:
+            world.step()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, step {number}: {error}; last actions: {world.trace[-25:]}") from error
+
+
+def test_the_simulation_reaches_what_it_is_about() -> None:
+    """Guards the simulation itself: every kind of action happens, and items run, fail and are recovered."""
+    seen: set[str] = set()
+    executed = 0
+    for seed in range(10):
+        world = Beamline(seed)
+        for _ in range(1500):
+            world.step()
+        seen |= set(world.trace)
+        executed += len(world.executed)
+    actions = {name.removeprefix("do_") for name in dir(Beamline) if name.startswith("do_")}
+    assert seen == actions
+    assert executed > 100
+
+
+def test_a_seed_gives_the_same_world_again() -> None:
+    first, second = Beamline(7), Beamline(7)
+    for _ in range(500):
+        first.step()
+        second.step()
+    assert first.trace == second.trace
+    assert first.disk == second.disk
+
+

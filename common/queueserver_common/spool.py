@@ -1,7 +1,7 @@
 """Ends of items on disk, for a manager that finds its worker gone (design: the worker's spool).
 
-The worker writes the end of each item here, durably, before it reports it over the link. A manager that was away
-when the worker ended reads the file; one file per opening, one JSON line per end.
+The worker writes the end of each item here before it reports it over the link, and makes it durable before it starts
+another item. A manager that was away when the worker ended reads the file; one file per opening, one JSON line per end.
 """
 
 from __future__ import annotations
@@ -30,13 +30,17 @@ class SpoolWriter:
         self._fd: int | None = None
 
     def write(self, ended: ItemEnded) -> None:
-        """Add an entry; it is on disk when this returns. Raises OSError."""
+        """Add an entry; it outlives this process, and after `sync` also a crash of the machine. Raises OSError."""
         if self._fd is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             _sync_directory(self._path.parent)
         os.write(self._fd, _to_line(ended))
-        os.fsync(self._fd)
+
+    def sync(self) -> None:
+        """Wait until all entries are on disk. Raises OSError."""
+        if self._fd is not None:
+            os.fsync(self._fd)
 
     def forget(self) -> None:
         """All entries are stored elsewhere: start an empty file. Raises OSError."""

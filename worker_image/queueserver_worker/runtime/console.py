@@ -32,8 +32,13 @@ class Tee(io.RawIOBase):
         super().__init__()
         self._fd = fd
         self._write = write
-        self._copy = copy
+        self._copy: ConsoleBuffer | None = copy
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def detach_copy(self) -> None:
+        """Write to the descriptor only, at once and without any lock; for a forked child."""
+        self._write = DirectWriter(self._fd).write
+        self._copy = None
 
     def writable(self) -> bool:
         """Always."""
@@ -47,7 +52,7 @@ class Tee(io.RawIOBase):
         """Take all of `data`."""
         raw = bytes(cast(memoryview, data))
         self._write(raw)
-        if text := self._decoder.decode(raw):
+        if self._copy is not None and (text := self._decoder.decode(raw)):
             self._copy.append(text)
         return len(raw)
 
@@ -109,6 +114,12 @@ class Console:
     def __init__(self) -> None:
         self.buffer = ConsoleBuffer()
         self._writers: list[DirectWriter | ThreadWriter] = []
+        self._tees: list[Tee] = []
+
+    def detach_copies(self) -> None:
+        """Leave the manager out of it; for a forked child."""
+        for tee in self._tees:
+            tee.detach_copy()
 
     def install(self) -> None:
         """Replace `sys.stdout` and `sys.stderr`."""
@@ -131,9 +142,10 @@ class Console:
     def _stream(self, fd: int) -> io.TextIOWrapper:
         writer: DirectWriter | ThreadWriter = DirectWriter(fd) if _takes_at_once(fd) else ThreadWriter(fd)
         self._writers.append(writer)
-        raw = Tee(fd, writer.write, self.buffer)
+        tee = Tee(fd, writer.write, self.buffer)
+        self._tees.append(tee)
         return io.TextIOWrapper(
-            io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
+            io.BufferedWriter(tee), encoding="utf-8", errors="backslashreplace", line_buffering=True
         )
 
 

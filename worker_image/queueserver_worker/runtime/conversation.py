@@ -24,7 +24,6 @@ from queueserver_common.link.messages import (
     Hello,
     Introduce,
     Message,
-    Snapshot,
     SnapshotChanged,
     Welcome,
 )
@@ -83,7 +82,6 @@ class Conversation:
         self._welcomed = False
         self._alone_since: float | None = 0.0
         self._sent_seq = 0
-        self._said = state.view.snapshot()
         self._out: deque[bytes] = deque()
         self._console_due = 0.0
         self._heartbeat_due = 0.0
@@ -151,10 +149,14 @@ class Conversation:
             return Outgoing(encode(Heartbeat()), partial(self._heartbeat_sent, now))
         return None
 
-    def pause_console(self, now: float) -> None:
-        """Everything that there was to say has been said: gather console text for a moment."""
+    def gather_console(self, now: float) -> None:
+        """All has been said: let console text gather for a moment."""
         if now >= self._console_due:
             self._console_due = now + CONSOLE_PERIOD
+
+    def hurry_console(self) -> None:
+        """Let console text wait no longer."""
+        self._console_due = 0.0
 
     def wake_at(self) -> float:
         """Monotonic time at which there may be something to say without anything having happened."""
@@ -163,15 +165,11 @@ class Conversation:
         return self._heartbeat_due
 
     def _report(self) -> Outgoing | None:
-        snapshot = self._state.view.snapshot()
-        # The snapshot first: a manager that hears of an item's end then knows that the RunEngine is idle.
-        if snapshot != self._said:
-            return Outgoing(encode(SnapshotChanged(snapshot)), partial(self._snapshot_sent, snapshot))
+        # Snapshots first: a manager that hears of an item's end then knows that the RunEngine is idle.
+        if (snapshot := self._state.next_snapshot()) is not None:
+            return Outgoing(encode(SnapshotChanged(snapshot)), partial(self._state.snapshot_told, snapshot))
         entry = self._reports.after(self._sent_seq)
         return None if entry is None else Outgoing(entry.frame, partial(self._event_sent, entry.seq))
-
-    def _snapshot_sent(self, snapshot: Snapshot) -> None:
-        self._said = snapshot
 
     def _event_sent(self, seq: int) -> None:
         self._sent_seq = seq
@@ -206,8 +204,7 @@ class Conversation:
         self._welcomed = False
 
     def _introduce(self) -> None:
-        me, view, summary = self._identity, self._state.view, self._reports.summary()
-        self._said = view.snapshot()
+        me, view, summary = self._identity, self._state.tell_view(), self._reports.summary()
         hello = Hello(
             opening_id=me.opening_id,
             token=me.token,
@@ -218,7 +215,7 @@ class Conversation:
             version=me.version,
             phase=view.phase,
             next_seq=summary.next_seq,
-            snapshot=self._said,
+            snapshot=view.snapshot(),
             ledger=summary.ledger,
             acked_seq=summary.acked_seq,
         )

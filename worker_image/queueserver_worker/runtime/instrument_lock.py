@@ -34,3 +34,9 @@ class InstrumentLock:
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
         self._fd = fd
+
+    def forsake(self) -> None:
+        """Leave the lock to the worker alone; for a forked child, which would hold it beyond the worker's end."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

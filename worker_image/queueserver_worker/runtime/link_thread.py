@@ -74,7 +74,7 @@ class LinkThread:
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._conversation.started(time.monotonic())
         socket.connect(self._address)
-        while not self._finished():
+        while True:
             self._read_monitor(monitor)
             self._read(socket)
             for signum in self._wake.clear():
@@ -82,8 +82,11 @@ class LinkThread:
             now = time.monotonic()
             self._on_tick(now)
             congested = self._write(socket, now)
+            if self._finished():
+                break
             self._wait(socket, monitor, congested)
         socket.disable_monitor()
+        monitor.close(0)
         socket.close(_LINGER_MS)
         context.term()
 
@@ -115,13 +118,15 @@ class LinkThread:
 
     def _write(self, socket: zmq.Socket[bytes], now: float) -> bool:
         """Send all there is; true when the socket takes no more."""
+        if self._finish_by is not None:
+            self._conversation.hurry_console()
         while (outgoing := self._conversation.next_outgoing(now)) is not None:
             try:
                 socket.send(outgoing.frame, zmq.NOBLOCK)
             except zmq.Again:
                 return True
             outgoing.sent()
-        self._conversation.pause_console(now)
+        self._conversation.gather_console(now)
         return False
 
     def _wait(self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], congested: bool) -> None:

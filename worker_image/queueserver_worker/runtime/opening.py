@@ -37,6 +37,7 @@ class Opening:
         reports: Reports,
         leaving: Leaving,
         wake: WakePipe,
+        lock: InstrumentLock,
     ) -> None:
         self._config = config
         self._state = state
@@ -44,7 +45,7 @@ class Opening:
         self._reports = reports
         self._leaving = leaving
         self._wake = wake
-        self._lock = InstrumentLock(config.instrument_lock)
+        self._lock = lock
         self._loading = False
         self._told_to_end = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback as tracebacks
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,17 +76,24 @@ def error_text(error: BaseException) -> str:
 
 
 def error_traceback(error: BaseException) -> str:
-    """Printable traceback that begins below the worker's own frames."""
-    trace = error.__traceback__
-    while (
-        trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OWN_PACKAGE)
-    ):
-        trace = trace.tb_next
+    """Printable traceback without the worker's own frames."""
     try:
-        lines = tracebacks.format_exception(type(error), error, trace)
+        summary = tracebacks.TracebackException.from_exception(error)
+        for part in _chain(summary):
+            part.stack = tracebacks.StackSummary.from_list(
+                [frame for frame in part.stack if not frame.filename.startswith(_OWN_PACKAGE)]
+            )
+        return printable("".join(summary.format()))
     except Exception:
         return f"{type(error).__name__} (its traceback cannot be printed)\n"
-    return printable("".join(lines))
+
+
+def _chain(summary: tracebacks.TracebackException | None) -> Iterator[tracebacks.TracebackException]:
+    """The exception with its causes, contexts and members."""
+    if summary is not None:
+        yield summary
+        for related in (summary.__cause__, summary.__context__, *(summary.exceptions or ())):
+            yield from _chain(related)
 
 
 def printable(text: str) -> str:

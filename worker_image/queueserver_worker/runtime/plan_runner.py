@@ -80,7 +80,10 @@ class PlanRunner:
         try:
             plan = prepared.plan_func(*prepared.args, **prepared.kwargs)
         except BaseException as error:
-            self._end(failure(error))
+            outcome = failure(error)
+            # What a plan raises while it runs is shown by bluesky.
+            _log.error("%s", outcome.traceback)
+            self._end(outcome)
         else:
             self._returned(engine, engine.call(plan, prepared.meta))
 
@@ -121,8 +124,6 @@ class PlanRunner:
 
 
 def _log_end(item: QueueItem, ended: ItemEnded) -> None:
-    if ended.traceback:
-        _log.error("%s", ended.traceback)
     if ended.msg:
         _log.error("End of %s: %s. %s", item.label, ended.exit_status.value, ended.msg)
     else:

@@ -17,6 +17,7 @@ from queueserver_worker.runtime.console import Console
 from queueserver_worker.runtime.conversation import Conversation, Identity
 from queueserver_worker.runtime.ending import Ending
 from queueserver_worker.runtime.environment import Environment
+from queueserver_worker.runtime.instrument_lock import InstrumentLock
 from queueserver_worker.runtime.interrupter import Interrupter
 from queueserver_worker.runtime.leaving import Leaving
 from queueserver_worker.runtime.link_thread import LinkThread
@@ -60,7 +61,9 @@ class WorkerProcess:
             config.link_address, config.opening_id, self._conversation, self._wake, self._on_signal, self._on_tick
         )
         self._leaving = Leaving(self._state, self._reports, console, self._link, config.packaged_store_socket)
-        self._opening = Opening(config, self._state, environment, self._reports, self._leaving, self._wake)
+        self._lock = InstrumentLock(config.instrument_lock)
+        self._console = console
+        self._opening = Opening(config, self._state, environment, self._reports, self._leaving, self._wake, self._lock)
         self._failure_reported = False
         self._state.on_change(self._wake.wake)
         self._reports.on_report(self._wake.wake)
@@ -68,10 +71,19 @@ class WorkerProcess:
 
     def run(self) -> NoReturn:
         """Open the environment and do what the manager says until the worker leaves."""
+        os.register_at_fork(after_in_child=self._become_a_child)
         self._interrupter.start()
         self._link.start()
         self._main.post(self._opening.open)
         self._main.serve(after_each=self._ending.leave_if_due)
+
+    def _become_a_child(self) -> None:
+        """A plan forked (multiprocessing does): the child must not be taken for the worker, nor the other way round."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._wake.forsake()
+        self._lock.forsake()
+        self._console.detach_copies()
 
     def _leave(self) -> None:
         self._leaving.leave()

@@ -48,13 +48,17 @@ class Reports:
             self._ledger.received(item_uid, command_id, item)
 
     def add(self, event: EventBody) -> None:
-        """Report an event; the end of an item is on disk before it can be sent."""
-        if isinstance(event, ItemEnded):
-            self._to_spool(event)
+        """Report an event. The end of an item is in the spool before it can be sent, and on disk on return."""
+        ended = event if isinstance(event, ItemEnded) else None
+        if ended:
+            self._spool_safely(ended, self._write)
         with self._lock:
             self._ledger.note(event)
             self._outbox.append(event)
         self._notify()
+        if ended:
+            # The manager decides what comes next while the disk works, which may take it some milliseconds.
+            self._spool_safely(ended, lambda _: self._spool.sync())
 
     def after(self, seq: int) -> OutboxEntry | None:
         """The first event with a higher number than `seq`."""
@@ -87,13 +91,16 @@ class Reports:
         if self._outbox.unstored == 0:
             self._spool.remove()
 
-    def _to_spool(self, ended: ItemEnded) -> None:
+    def _write(self, ended: ItemEnded) -> None:
+        if self._spooled >= _SPOOL_LIMIT and self.unstored == 0:
+            self._spool.forget()
+            self._spooled = 0
+        self._spool.write(ended)
+        self._spooled += 1
+
+    def _spool_safely(self, ended: ItemEnded, work: Callable[[ItemEnded], None]) -> None:
         try:
-            if self._spooled >= _SPOOL_LIMIT and self.unstored == 0:
-                self._spool.forget()
-                self._spooled = 0
-            self._spool.write(ended)
-            self._spooled += 1
+            work(ended)
         except OSError as error:
             # A full disk must not stop the queue: the report still goes over the link.
             _log.error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -63,8 +64,9 @@ def _environment_state(view: WorkerView) -> EnvironmentState:
 class WorkerState:
     """The current `WorkerView`. Any thread may read it, change it by a pure rule and wait for a change."""
 
-    def __init__(self, view: WorkerView | None = None) -> None:
-        self._view = view or WorkerView()
+    def __init__(self) -> None:
+        self._view = WorkerView()
+        self._trail = SnapshotTrail(self._view.snapshot())
         self._changed = threading.Condition()
         self._on_change: Callable[[], None] = lambda: None
 
@@ -84,6 +86,7 @@ class WorkerState:
             self._view, answer = rule(before)
             changed = self._view is not before
             if changed:
+                self._trail.add(self._view.snapshot())
                 self._changed.notify_all()
         if changed:
             self._on_change()
@@ -97,6 +100,49 @@ class WorkerState:
         """Wait until the view fulfils `condition`; False when it did not within `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self._view), timeout)
+
+    def next_snapshot(self) -> Snapshot | None:
+        """The oldest snapshot that the manager has not seen; None when it is up to date."""
+        with self._changed:
+            return self._trail.next()
+
+    def snapshot_told(self, snapshot: Snapshot) -> None:
+        """The manager was told what `next_snapshot` returned."""
+        with self._changed:
+            self._trail.told(snapshot)
+
+    def tell_view(self) -> WorkerView:
+        """The view of this moment, for a manager that is told it as a whole."""
+        with self._changed:
+            self._trail = SnapshotTrail(self._view.snapshot())
+            return self._view
+
+
+class SnapshotTrail:
+    """Snapshots on their way to the manager. Only the latest counts, but a pause or its end is never skipped."""
+
+    def __init__(self, told: Snapshot) -> None:
+        self._told = told
+        self._waiting: deque[Snapshot] = deque()
+
+    def add(self, snapshot: Snapshot) -> None:
+        """The state is now this."""
+        latest = self._waiting[-1] if self._waiting else self._told
+        if snapshot == latest:
+            return
+        if self._waiting and (latest.re_state == PAUSED) == (snapshot.re_state == PAUSED):
+            self._waiting.pop()
+        self._waiting.append(snapshot)
+
+    def next(self) -> Snapshot | None:
+        """The oldest one that was not told."""
+        return self._waiting[0] if self._waiting else None
+
+    def told(self, snapshot: Snapshot) -> None:
+        """One that `next` returned was told, and may have been replaced since."""
+        self._told = snapshot
+        if self._waiting and self._waiting[0] == snapshot:
+            self._waiting.popleft()
 
 
 # Rules for what happens to the RunEngine ------------------------------------------------------------------------

@@ -39,6 +39,12 @@ class WakePipe:
         self._signalled = False
         return signals - {0}
 
+    def forsake(self) -> None:
+        """Close this process's ends and wake nobody any more; for a forked child."""
+        self._signalled = True
+        os.close(self.read_fd)
+        os.close(self.write_fd)
+
     def _write(self, data: bytes) -> None:
         # A full pipe wakes its reader just as well.
         with contextlib.suppress(BlockingIOError):

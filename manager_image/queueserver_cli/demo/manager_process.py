@@ -109,10 +109,11 @@ def _bound(port: int) -> Iterator[int]:
 
 
 def _clean_environment(directory: Path) -> dict[str, str]:
-    """The user's environment without settings for other managers."""
+    """The user's environment without settings for other managers, and with every file below the directory."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QSERVER_")}
     environment["QSERVER_DATA_DIR"] = str(directory / "data")
     environment["QSERVER_RUNTIME_DIR"] = str(directory / "run")
+    environment["TMPDIR"] = str(directory)
     return environment
 
 

@@ -41,7 +41,7 @@ def decode(frame: bytes) -> Message:
     if not isinstance(parts, list) or len(parts) != 3:
         raise LinkError("not a list of version, kind and fields")
     version, kind, values = parts
-    if version not in _SUPPORTED_VERSIONS:
+    if not isinstance(version, int) or version not in _SUPPORTED_VERSIONS:
         raise LinkError(f"link version {version!r} is not supported (supported: {sorted(_SUPPORTED_VERSIONS)})")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:

@@ -1,0 +1,95 @@
+"""The info socket: console text and status for everybody who subscribes (zmq-api 1.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time as clock
+from collections.abc import Mapping
+from typing import Any
+
+import zmq
+
+from queueserver_manager.api.binding import bind
+from queueserver_manager.api.socket_reader import close_socket
+from queueserver_manager.api.wire import Encoding, encode_value, pack
+
+CONSOLE_TOPIC = b"QS_Console"
+STATUS_TOPIC = b"QS_Info"
+
+_CONSOLE_PERIOD = 0.01
+"""Seconds between two console messages when text keeps coming; a single line goes out at once."""
+
+_CONSOLE_SIZE = 65_536
+"""Characters after which a console message goes out in any case."""
+
+_WAITING_MESSAGES = 1000
+"""Messages that 0MQ keeps for a subscriber that does not read: at most 64 MB of console text."""
+
+
+class InfoSocket:
+    """Binds and publishes in the running loop; raises `BindError`. A subscriber that does not read loses messages."""
+
+    def __init__(
+        self, address: str, encoding: Encoding, *, context: zmq.Context[zmq.Socket[bytes]] | None = None
+    ) -> None:
+        self._encoding = encoding
+        self._loop = asyncio.get_running_loop()
+        self._text: list[str] = []
+        self._size = 0
+        self._time = 0.0
+        self._published_at = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
+        self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(zmq.PUB)
+        self._socket.setsockopt(zmq.SNDHWM, _WAITING_MESSAGES)
+        try:
+            self.address = bind(self._socket, address, "info socket")
+        except BaseException:
+            close_socket(self._socket, 0)
+            raise
+
+    def publish_console(self, text: str, time: float) -> None:
+        """Publish text written at `time` (epoch seconds). Text that follows closely shares a message and its time."""
+        if not text:
+            return
+        if not self._text:
+            self._time = time
+        self._text.append(text)
+        self._size += len(text)
+        if self._size >= _CONSOLE_SIZE:
+            self._publish_text()
+        elif self._timer is None:
+            due = max(self._published_at + _CONSOLE_PERIOD, self._loop.time())
+            self._timer = self._loop.call_at(due, self._publish_text)
+
+    def publish_status(self, status: bytes | Mapping[str, Any], time: float | None = None) -> None:
+        """Publish a status (zmq-api 3), a mapping or its JSON text. `time`: epoch seconds, now when left out."""
+        stamp = clock.time() if time is None else time
+        if self._encoding is Encoding.JSON:
+            text = status if isinstance(status, bytes) else encode_value(status)
+            payload = b'{"time":%b,"msg":{"status":%b}}' % (encode_value(stamp), text)
+        else:
+            value = json.loads(status) if isinstance(status, bytes) else status
+            payload = pack({"time": stamp, "msg": {"status": value}})
+        self._send(STATUS_TOPIC, payload)
+
+    def close(self, linger: float = 0.5) -> None:
+        """Publish the text at hand and stop; messages that are on their way have `linger` seconds."""
+        self._publish_text()
+        close_socket(self._socket, linger)
+
+    def _publish_text(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._text:
+            return
+        text = "".join(self._text).encode(errors="backslashreplace").decode()  # undecodable bytes become \udcXX
+        self._text.clear()
+        self._size = 0
+        self._published_at = self._loop.time()
+        message = {"time": self._time, "msg": text}
+        self._send(CONSOLE_TOPIC, encode_value(message) if self._encoding is Encoding.JSON else pack(message))
+
+    def _send(self, topic: bytes, payload: bytes) -> None:
+        self._socket.send_multipart([topic, payload], zmq.DONTWAIT)

@@ -1,0 +1,125 @@
+"""The manager's end of the worker link: workers dial in, each under its opening id."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import cast, get_args
+
+import zmq
+
+from queueserver_common.link.codec import LinkError, decode, encode
+from queueserver_common.link.messages import Hello, Introduce, ToManager, ToWorker
+from queueserver_manager.api.binding import bind
+from queueserver_manager.api.log_limit import LogLimit
+from queueserver_manager.api.socket_reader import SocketReader, close_socket, send_now
+
+_HEARTBEAT_MS = 1000
+_SILENT_MS = 5000
+_MAX_FRAME = 256 * 1024 * 1024
+"""Bytes; the lists of plans and devices of a large beamline take a few megabytes."""
+
+_WAITING_MESSAGES = 10_000
+_INTRODUCTION_PERIOD = 1.0
+"""Seconds between two requests for a `Hello` to the same stranger."""
+
+_MOST_STRANGERS = 1000
+
+_log = logging.getLogger("bluesky_queueserver.manager.link")
+
+_KINDS = get_args(ToManager)
+
+
+class LinkServer:
+    """Binds in the running loop and calls `on_message(peer, message)`; raises `BindError`.
+
+    A peer is the opening id under which a worker dialled in. Before its first `Hello` to this server nothing else of
+    it is handed on; instead it is asked for the `Hello`, so that a worker notices a new manager at the same address.
+    What cannot be decoded is logged, dropped and told to `on_undecodable(peer, reason)`.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        on_message: Callable[[str, ToManager], None],
+        on_undecodable: Callable[[str, str], None] | None = None,
+        *,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
+        self._on_message = on_message
+        self._on_undecodable = on_undecodable
+        self._clock = asyncio.get_running_loop().time
+        self._known: set[str] = set()
+        self._introductions: dict[str, float] = {}
+        self._undecodable = LogLimit()
+        self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(zmq.ROUTER)
+        for option, value in (
+            (zmq.ROUTER_MANDATORY, 1),
+            (zmq.ROUTER_HANDOVER, 1),  # a worker that dials again takes its name over from its broken connection
+            (zmq.SNDHWM, _WAITING_MESSAGES),
+            (zmq.RCVHWM, _WAITING_MESSAGES),
+            (zmq.MAXMSGSIZE, _MAX_FRAME),
+            (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, _SILENT_MS),
+        ):
+            self._socket.setsockopt(option, value)
+        try:
+            self.address = bind(self._socket, address, "worker link")
+        except BaseException:
+            close_socket(self._socket, 0)
+            raise
+        self._reader = SocketReader(self._socket, self._on_frames)
+
+    def send(self, peer: str, message: ToWorker) -> bool:
+        """Send to a worker; False when it is not connected. True does not tell that it arrives."""
+        sent = send_now(self._socket, [peer.encode(), encode(message)])
+        self._reader.look_again()
+        return sent
+
+    def forget(self, peer: str) -> None:
+        """Treat the peer as a stranger again: its worker has ended."""
+        self._known.discard(peer)
+        self._introductions.pop(peer, None)
+
+    def close(self, linger: float = 1.0) -> None:
+        """Stop listening; messages that are on their way have `linger` seconds."""
+        self._reader.close()
+        close_socket(self._socket, linger)
+
+    def _on_frames(self, frames: list[bytes]) -> None:
+        try:
+            peer = frames[0].decode()
+        except UnicodeDecodeError:
+            self._drop(repr(frames[0]), "its name is not UTF-8 text")
+            return
+        try:
+            message = decode(frames[-1])
+        except LinkError as error:
+            self._drop(peer, str(error))
+            return
+        if not isinstance(message, _KINDS):
+            self._drop(peer, f"{type(message).__name__} is not for a manager")
+        elif isinstance(message, Hello) and message.opening_id != peer:
+            self._drop(peer, f"it calls itself {message.opening_id!r}")
+        elif isinstance(message, Hello) or peer in self._known:
+            self._known.add(peer)
+            self._introductions.pop(peer, None)
+            self._on_message(peer, cast(ToManager, message))
+        else:
+            self._ask_for_hello(peer)
+
+    def _ask_for_hello(self, peer: str) -> None:
+        now = self._clock()
+        if now < self._introductions.get(peer, now):
+            return
+        if len(self._introductions) >= _MOST_STRANGERS:
+            self._introductions.clear()
+        self._introductions[peer] = now + _INTRODUCTION_PERIOD
+        self.send(peer, Introduce())
+
+    def _drop(self, peer: str, reason: str) -> None:
+        if self._undecodable.passes(self._clock()):
+            _log.warning("Dropped a message of the worker %r: %s%s", peer, reason, self._undecodable.others())
+        if self._on_undecodable is not None:
+            self._on_undecodable(peer, reason)

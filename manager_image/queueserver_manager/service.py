@@ -14,6 +14,7 @@ from queueserver_common import __version__
 from queueserver_common.encoded import Encoded
 from queueserver_manager.api.control_socket import ControlSocket, Request
 from queueserver_manager.api.info_socket import InfoSocket
+from queueserver_manager.api.wire import Encoding, encode_reply
 from queueserver_manager.committer import Committer
 from queueserver_manager.core import recovery
 from queueserver_manager.core.decision import AwaitWorker, Decision, Reply
@@ -56,7 +57,7 @@ class WorkerSide(Protocol):
 class Service:
     """Ties the core to its sockets and its store."""
 
-    def __init__(self, core: Core, store: RedisStore, new_uid: Callable[[], str]) -> None:
+    def __init__(self, core: Core, store: RedisStore, encoding: Encoding, new_uid: Callable[[], str]) -> None:
         self.core = core
         self.store = store
         self.worker_side: WorkerSide
@@ -64,6 +65,7 @@ class Service:
         self.info: InfoSocket | None = None
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """Resolved with the exit code when the manager is to leave."""
+        self._encoding = encoding
         self._new_uid = new_uid
         self._loop = asyncio.get_running_loop()
         self.committer = Committer(
@@ -94,9 +96,8 @@ class Service:
 
     def on_request(self, request: Request) -> None:
         """Answer a request of a client; requests of one client are decided in their order."""
-        waiting = self._working.get(request.client)
-        if waiting is not None:
-            waiting.append(request)
+        if self._working and request.client[0] in self._working:
+            self._working[request.client[0]].append(request)
             return
         if request.method in ("status", "ping"):
             self._answer_status(request)
@@ -108,7 +109,7 @@ class Service:
     def _decide(self, request: Request) -> None:
         outcome = self.core.request(request.method, request.params, time.time())
         if isinstance(outcome, Work):
-            self._working[request.client] = deque()
+            self._working[request.client[0]] = deque()
             self._advance(request, outcome)
         else:
             self.carry_out(outcome, request)
@@ -122,7 +123,7 @@ class Service:
         if decision.writes and not self.committer.connected:
             decision = self.core.refuse(METHODS[request.method], StoreAway())
         self.carry_out(decision, request)
-        for later in self._working.pop(request.client):
+        for later in self._working.pop(request.client[0]):
             self.on_request(later)
 
     def _names_history(self, params: object) -> bool:
@@ -130,7 +131,7 @@ class Service:
 
     async def _look_up_history(self, request: Request) -> None:
         """`history_clear` by uid: the entry's number stands in the store only."""
-        self._working[request.client] = deque()
+        self._working[request.client[0]] = deque()
         uid = request.params["item_uid"]
         try:
             check_history_clear(request.params)
@@ -139,7 +140,7 @@ class Service:
         except Exception:  # refused or unreachable: the decision says so
             self.core.history_numbers = {}
         self._decide(request)
-        for later in self._working.pop(request.client):
+        for later in self._working.pop(request.client[0]):
             self.on_request(later)
 
     # Decisions -------------------------------------------------------------------------------------------------
@@ -258,7 +259,7 @@ class Service:
         )
         if not connected:
             self._status |= self._stored
-        self._status_bytes = self.control.encode(self._status)
+        self._status_bytes = encode_reply(self._status, self._encoding)
         self._status_version = self.core.version
 
     def publish_soon(self) -> None:
@@ -326,4 +327,3 @@ class Service:
 
 def _nothing(_: bool) -> None:
     """An urgent decision was carried out already; its record is not waited for."""
-

@@ -148,7 +148,9 @@ class Workers:
         try:
             if hello.epoch_seen >= self._epoch:
                 self._epoch = await self._service.store.raise_epoch(hello.epoch_seen + 1)
-            numbers = {entry.item_uid: await self._service.store.history_seq_of(entry.item_uid) for entry in hello.ledger}
+            numbers = {
+                entry.item_uid: await self._service.store.history_seq_of(entry.item_uid) for entry in hello.ledger
+            }
         except StoreError:
             return  # the worker introduces itself again once the store is back
         self._attach(peer, hello, frozenset(uid for uid, number in numbers.items() if number is not None))

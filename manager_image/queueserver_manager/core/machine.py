@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-
 from queueserver_common.link.messages import CommandBody, Run, SetPermissions
 from queueserver_common.permissions import Permissions
 from queueserver_manager.core import control_methods, execution, items
@@ -158,8 +157,7 @@ class Core:
     def leave_command(self) -> str:
         """Id of the command that asks the worker of the present opening to leave; the same at every repetition."""
         assert self.state.environment is not None
-        command_id = f"leave-{self.state.environment.opening_id}"
-        return command_id
+        return f"leave-{self.state.environment.opening_id}"
 
     def worker_can_run_plans(self) -> bool:
         """Whether an item could be sent now."""

@@ -121,7 +121,7 @@ UID_NAMES = (
 
 @dataclass(slots=True)
 class State:
-    """All of it. Durable parts: queue, running, mode, autostart, stop_pending, history numbers, environment, worker_seq."""
+    """All of it. The store holds queue, running, mode, autostart, stop_pending, history, environment and worker_seq."""
 
     manager_state: ManagerState = ManagerState.INITIALIZING
     queue: PlanQueue = field(default_factory=PlanQueue)

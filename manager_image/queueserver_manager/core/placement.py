@@ -1,4 +1,4 @@
-"""Where in the queue: the rules for `pos`, `before_uid`, `after_uid` and for sources of removal and moves (zmq-api 5.5)."""
+"""Where in the queue: `pos`, `before_uid`, `after_uid`, and what a removal or a move takes (zmq-api 5.5)."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def _end_of_running(core: Core, d: Decision, now: float, end: ItemEnded, *, may_
 
 
 def _overrule(core: Core, d: Decision, now: float, entry: LedgerEntry, in_history: frozenset[str]) -> None:
-    """An item that the worker knows and the store does not show as running: the ledger wins, the queue stays stopped."""
+    """The worker knows an item that the store does not show as running: the ledger wins, the queue stays stopped."""
     state = core.state
     if entry.item_uid in in_history or not entry.item:
         return

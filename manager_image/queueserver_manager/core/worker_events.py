@@ -155,11 +155,12 @@ def command_result(core: Core, result: CommandResult, now: float) -> Decision:
         state.pause_deferred = body.deferred
     elif isinstance(body, Resume | Finish) and result.ok and state.manager_state is S.PAUSED:
         core.enter(S.EXECUTING_QUEUE)
-    elif isinstance(body, Leave) and not result.ok and environment is not None:
-        if environment.stage is EnvironmentStage.CLOSING and not environment.failure:
-            environment.stage = EnvironmentStage.OPEN
-            core.store_environment(d)
-            core.enter(S.IDLE)
+    elif isinstance(body, Leave) and not result.ok and environment is not None and not environment.failure:
+        if environment.stage is not EnvironmentStage.CLOSING:
+            return core.conclude(d, now)
+        environment.stage = EnvironmentStage.OPEN
+        core.store_environment(d)
+        core.enter(S.IDLE)
     return core.conclude(d, now)
 
 

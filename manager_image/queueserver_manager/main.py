@@ -1,0 +1,235 @@
+"""The manager process: takes the store, restores the state, opens its sockets, works, leaves in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from queueserver_common.link.worker_config import WorkerConfig
+from queueserver_manager.api.binding import BindError
+from queueserver_manager.api.console import Console, configure_logging
+from queueserver_manager.api.control_socket import ControlSocket
+from queueserver_manager.api.info_socket import InfoSocket
+from queueserver_manager.api.terminal import TerminalWriter
+from queueserver_manager.api.wire import Encoding
+from queueserver_manager.core import control_methods, recovery
+from queueserver_manager.core.machine import Core
+from queueserver_manager.core.writes import Write
+from queueserver_manager.exit_codes import REFUSED, SETTINGS
+from queueserver_manager.initial_lists import load_lists, load_permissions
+from queueserver_manager.launch.interface import WorkerEnd
+from queueserver_manager.launch.process import ProcessLauncher
+from queueserver_manager.link.server import LinkServer
+from queueserver_manager.paths import Paths, default_data_dir, default_runtime_dir, identity_of, prepare_paths
+from queueserver_manager.service import Service
+from queueserver_manager.settings.errors import Notice, SettingsError
+from queueserver_manager.settings.load import load_settings
+from queueserver_manager.settings.model import SECRET_VARIABLES, Settings
+from queueserver_manager.store.address import parse_address
+from queueserver_manager.store.errors import AddressError, PackagedServerError, StoreHeld, StoreLost, StoreTooNew
+from queueserver_manager.store.holder import this_process
+from queueserver_manager.store.packaged_server import ensure_packaged_server, stop_packaged_server
+from queueserver_manager.store.redis_store import RedisStore
+from queueserver_manager.supervised import Supervised
+from queueserver_manager.workers import Workers
+
+_log = logging.getLogger("bluesky_queueserver.manager.manager")
+
+_DEFAULT_REDIS = "localhost:6379"
+_STORE_WAIT = 10.0
+"""Seconds for which a named Redis is waited for at the start."""
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    try:
+        settings, notices = load_settings(sys.argv[1:], os.environ)
+    except SettingsError as error:
+        return _refuse(error)
+    console = Console(TerminalWriter() if settings.print_console_output else None)
+    console.start()
+    configure_logging(settings.log_level)
+    try:
+        return uvloop.run(_run(settings, notices, console))
+    except (SettingsError, BindError, AddressError, PackagedServerError, StoreLost, StoreTooNew) as error:
+        return _refuse(error)
+    except StoreHeld as error:
+        _refuse(error)
+        return REFUSED
+    finally:
+        console.stop()
+
+
+def _refuse(error: Exception) -> int:
+    sys.stderr.write(f"start-re-manager: {error}\n")
+    return SETTINGS
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """The connected store and, when it is the packaged server, where that is."""
+
+    redis: RedisStore
+    packaged_address: str
+    paths: Paths
+
+
+async def _open_store(settings: Settings) -> _Store:
+    """Connect to the named Redis, to one on the default port, or to the packaged server, which is started."""
+    data_dir = settings.data_dir or default_data_dir(os.environ)
+    runtime_dir = settings.runtime_dir or default_runtime_dir(os.environ)
+    prefix, holder = settings.redis_name_prefix, this_process()
+    if settings.redis_addr is not None:
+        identity = identity_of(str(parse_address(settings.redis_addr)), prefix)
+        paths = prepare_paths(data_dir, runtime_dir, identity)
+        redis = await RedisStore.connect(settings.redis_addr, prefix, holder, wait_seconds=_STORE_WAIT)
+        return _Store(redis, "", paths)
+    if settings.data_dir is None:
+        with suppress(StoreLost):
+            redis = await RedisStore.connect(_DEFAULT_REDIS, prefix, holder)
+            identity = identity_of(str(parse_address(_DEFAULT_REDIS)), prefix)
+            return _Store(redis, "", prepare_paths(data_dir, runtime_dir, identity))
+    paths = prepare_paths(data_dir, runtime_dir, identity_of(str(data_dir), prefix))
+    always = settings.appendfsync == "always"
+    address = await ensure_packaged_server(paths.store_dir, paths.runtime_dir, "always" if always else "everysec")
+    redis = await RedisStore.connect(address, prefix, holder, wait_seconds=_STORE_WAIT)
+    return _Store(redis, address, paths)
+
+
+async def _run(settings: Settings, notices: list[Notice], console: Console) -> int:
+    _log.info("Starting ZMQ server at '%s'", settings.zmq_control_addr)
+    _log.info("ZMQ control channels: encryption %s", "enabled" if settings.zmq_private_key else "disabled")
+    _log.info("Starting RE Manager process")
+    _log.info("%s", settings.describe())
+    for notice in notices:
+        _log.log(notice.level, "%s", notice.text)
+    store = await _open_store(settings)
+    try:
+        epoch = await store.redis.take_epoch(0)
+        manager = Manager(settings, store, epoch, console)
+        try:
+            await manager.start()
+            return await manager.service.ended
+        finally:
+            await manager.close()
+    finally:
+        await store.redis.close()
+        if store.packaged_address:
+            await _stop_packaged(store.packaged_address, manager_left_worker(manager))
+
+
+def manager_left_worker(manager: Manager) -> bool:
+    """Whether a worker goes on without the manager."""
+    return manager.service.core.state.environment is not None
+
+
+async def _stop_packaged(address: str, needed: bool) -> None:
+    if needed:
+        _log.info("The worker goes on; the packaged server stays for it and for the next start.")
+        return
+    try:
+        await stop_packaged_server(address)
+    except PackagedServerError as error:
+        _log.warning("%s", error)
+
+
+class Manager:
+    """All parts of the process, from the restored state to the last socket."""
+
+    def __init__(self, settings: Settings, store: _Store, epoch: int, console: Console) -> None:
+        self._settings = settings
+        self._store = store
+        self._console = console
+        self._encoding = Encoding(settings.zmq_encoding)
+        core = Core(_new_uid)
+        self.service = Service(core, store.redis, self._encoding, _new_uid)
+        launcher = ProcessLauncher(
+            self._worker_config,
+            self._worker_ended,
+            log_dir=store.paths.worker_log_dir,
+            preload=settings.preload if settings.warm_worker else (),
+            hidden_variables=SECRET_VARIABLES,
+        )
+        self.workers = Workers(self.service, launcher, epoch, str(store.paths.spool_dir), self._show_worker_text)
+        self.service.worker_side = self.workers
+        self._supervised = Supervised.from_environment(os.environ)
+
+    async def start(self) -> None:
+        """Restore the state and open the sockets; raises `BindError`."""
+        service, settings, core = self.service, self._settings, self.service.core
+        stored = await self._store.redis.load()
+        recovery.restore(core, stored)
+        restart = core.state.environment is not None
+        _log.info("Loading the lists of allowed plans and devices ...")
+        writes: list[Write] = load_permissions(core, stored, settings, restart=restart)
+        writes += await load_lists(core, self._store.redis, settings, restart=restart)
+        await self._store.redis.commit(_new_uid(), writes)
+        self.workers.link = LinkServer(self._store.paths.link_address, self.workers.on_message)
+        service.control = ControlSocket(
+            settings.zmq_control_addr, self._encoding, service.on_request, max_frame=settings.max_request_size
+        )
+        if settings.zmq_publish_console:
+            service.info = InfoSocket(settings.zmq_info_addr, self._encoding)
+            self._console.connect(service.info.publish_console)
+        service.begin()
+        self.workers.begin()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._terminate)
+        self._supervised.begin(self._terminate)
+        _log.info("Starting ZeroMQ server ...")
+        _log.info("ZeroMQ server is waiting on %s", settings.zmq_control_addr)
+
+    def _worker_ended(self, end: WorkerEnd) -> None:
+        self.workers.worker_ended(end)
+
+    def _terminate(self) -> None:
+        _log.info("The manager was asked to end.")
+        decision = control_methods.terminate(self.service.core, self._settings.on_terminate, time.time())
+        self.service.carry_out(decision)
+
+    def _worker_config(self, opening_id: str, token: str, permissions: dict[str, Any] | None) -> WorkerConfig:
+        paths, settings = self._store.paths, self._settings
+        return settings.worker_config(
+            link_address=paths.link_address,
+            opening_id=opening_id,
+            token=token,
+            spool_dir=paths.spool_dir,
+            instrument_lock=paths.instrument_lock(settings.instrument or f"manager-{paths.identity}"),
+            permissions=permissions,
+            packaged_store_socket=_socket_of(self._store.packaged_address),
+        )
+
+    def _show_worker_text(self, text: str, when: float) -> None:
+        self._console.show_worker_text(text)
+        if self.service.info is not None:
+            self.service.info.publish_console(text, when)
+
+    async def close(self) -> None:
+        """Close everything but the store; a running worker is left alone."""
+        self._supervised.close()
+        await self.service.close()
+        await self.workers.close()
+        if hasattr(self.service, "control"):
+            self.service.control.close()
+        self._console.disconnect()
+        if self.service.info is not None:
+            self.service.info.close()
+
+
+def _socket_of(address: str) -> str:
+    return address.removeprefix("unix://").partition("?")[0] if address else ""
+
+
+def _new_uid() -> str:
+    return str(uuid.UUID(bytes=os.urandom(16), version=4))

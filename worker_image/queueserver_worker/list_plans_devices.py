@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.use_ipython_kernel == "ON" or options.startup_profile or options.ipython_dir:
         return _failed(
-            "IPython profiles and the IPython kernel are not supported yet; plain Python mode is. Name the startup code "
+            "IPython profiles and the IPython kernel are not supported yet; plain Python mode is. Name the code "
             "with --startup-dir, --startup-script or --startup-module: the 'startup' folder of a profile without "
             "magics can be given as --startup-dir."
         )

@@ -24,7 +24,6 @@ from queueserver_common.permissions import GroupLists
 from queueserver_common.signature import PlanSignature
 from queueserver_common.validation import GroupValidator, PlanValidationError
 
-
 _NO_ANNOTATION: AnnotationDescription = {"type": ""}
 
 

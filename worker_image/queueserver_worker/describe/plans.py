@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from queueserver_common.decorator import ANNOTATION_ATTRIBUTE
 from queueserver_common.descriptions import DeviceDescription, PlanDescription
 from queueserver_worker.describe.devices import existing_devices
 from queueserver_worker.describe.docstrings import parse_docstring
@@ -60,10 +61,9 @@ def is_plan(value: Any) -> bool:
 
 def describe_plan(name: str, function: Callable[..., Any], existing: ExistingNames) -> PlanDescription:
     """Describe one plan; raises PlanDescriptionError that names it."""
-    original = _original(function)
-    decorator: Mapping[str, Any] = getattr(function, "_custom_parameter_annotation_", None) or getattr(
-        original, "_custom_parameter_annotation_", {}
-    )
+    written = _inside_partial(function)
+    decorator: Mapping[str, Any] = getattr(written, ANNOTATION_ATTRIBUTE, {})
+    original = inspect.unwrap(written)
     docstring = parse_docstring(original.__doc__)
     decorated = decorator.get("parameters") or {}
     try:
@@ -91,12 +91,10 @@ def describe_plan(name: str, function: Callable[..., Any], existing: ExistingNam
     return described
 
 
-def _original(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that the user wrote, inside partial objects and wrappers that tell what they wrap."""
+def _inside_partial(function: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(function, functools.partial):
         function = function.func
-    original: Callable[..., Any] = inspect.unwrap(function)
-    return original
+    return function
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

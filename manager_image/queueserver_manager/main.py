@@ -114,6 +114,7 @@ async def _run(settings: Settings, notices: list[Notice], console: Console) -> i
     for notice in notices:
         _log.log(notice.level, "%s", notice.text)
     store = await _open_store(settings)
+    worker_left = False
     try:
         epoch = await store.redis.take_epoch(0)
         manager = Manager(settings, store, epoch, console)
@@ -121,19 +122,15 @@ async def _run(settings: Settings, notices: list[Notice], console: Console) -> i
             await manager.start()
             return await manager.service.ended
         finally:
+            worker_left = manager.has_environment
             await manager.close()
     finally:
         await store.redis.close()
         if store.packaged_address:
-            await _stop_packaged(store.packaged_address, manager_left_worker(manager))
+            await _stop_packaged(store.packaged_address, needed=worker_left)
 
 
-def manager_left_worker(manager: Manager) -> bool:
-    """Whether a worker goes on without the manager."""
-    return manager.service.core.state.environment is not None
-
-
-async def _stop_packaged(address: str, needed: bool) -> None:
+async def _stop_packaged(address: str, *, needed: bool) -> None:
     if needed:
         _log.info("The worker goes on; the packaged server stays for it and for the next start.")
         return
@@ -163,6 +160,11 @@ class Manager:
         self.workers = Workers(self.service, launcher, epoch, str(store.paths.spool_dir), self._show_worker_text)
         self.service.worker_side = self.workers
         self._supervised = Supervised.from_environment(os.environ)
+
+    @property
+    def has_environment(self) -> bool:
+        """Whether an environment is recorded: its worker may go on without the manager."""
+        return self.service.core.state.environment is not None
 
     async def start(self) -> None:
         """Restore the state and open the sockets; raises `BindError`."""

@@ -54,7 +54,7 @@ def queue_item_update(core: Core, params: Params, d: Decision, now: float) -> Re
     item = accept_item(core, params)
     old_uid, replace = item.get("item_uid"), bool(params.get("replace"))
     if old_uid is None and not replace:
-        raise Refusal("Item description contains no UID and UID generation is skipped", item=item)
+        raise Refusal("Item description contains no UID and UID generation is skipped", item=params["item"])
     if replace:
         item["item_uid"] = core.new_uid()
     old = core.state.queue.get(old_uid) if isinstance(old_uid, str) else None

@@ -114,8 +114,15 @@ def test_on_a_terminal_it_shows_a_table_that_changes_in_place(temporary: Path) -
     assert "What to try next:" in text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["Starting a manager", "Opening the environment", "1 of 5 ", "Paused after"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Starting a manager", signal.SIGINT),
+        ("Opening the environment", signal.SIGTERM),
+        ("2 of 5 ", signal.SIGINT),
+        ("Paused after", signal.SIGTERM),
+    ],
+)
 def test_interrupted_at_any_moment_it_stops_what_it_started(
     temporary: Path, moment: str, number: signal.Signals
 ) -> None:

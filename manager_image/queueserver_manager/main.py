@@ -26,7 +26,7 @@ from queueserver_manager.core import control_methods, recovery
 from queueserver_manager.core.machine import Core
 from queueserver_manager.core.writes import Write
 from queueserver_manager.exit_codes import REFUSED, SETTINGS
-from queueserver_manager.initial_lists import load_lists, load_permissions
+from queueserver_manager.initial_state import load_lists, load_permissions, load_state
 from queueserver_manager.launch.interface import WorkerEnd
 from queueserver_manager.launch.process import ProcessLauncher
 from queueserver_manager.link.server import LinkServer
@@ -169,7 +169,7 @@ class Manager:
     async def start(self) -> None:
         """Restore the state and open the sockets; raises `BindError`."""
         service, settings, core = self.service, self._settings, self.service.core
-        stored = await self._store.redis.load()
+        stored = await load_state(self._store.redis, settings)
         recovery.restore(core, stored)
         restart = core.state.environment is not None
         _log.info("Loading the lists of allowed plans and devices ...")

@@ -1,4 +1,4 @@
-"""Handlers of the methods that only tell: lists, permissions, configuration, history, runs (zmq-api 5.1, 5.2, 5.6, 5.8)."""
+"""Handlers of the methods that tell: lists, permissions, configuration, history, runs (zmq-api 5.1, 5.2, 5.6, 5.8)."""
 
 from __future__ import annotations
 

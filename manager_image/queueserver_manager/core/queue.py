@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from queueserver_manager.core.writes import ClearQueue, MoveItems, PutItems, RemoveItems, Write
 
 _BLOCK = 512
-_GAP = 1 << 20
+RANK_GAP = 1 << 20
 """Distance of neighbours at the ends: 20 insertions at one place before a renumbering; 2**32 items below 2**53."""
 
 
@@ -184,12 +184,12 @@ class PlanQueue:
 def _spread(left: int | None, right: int | None, count: int, least: int = 1) -> list[int] | None:
     """`count` ranks between two neighbours (None: open end), at least `least` apart; None when there is no room."""
     if left is None and right is None:
-        return [i * _GAP for i in range(count)]
+        return [i * RANK_GAP for i in range(count)]
     if right is None:
         assert left is not None
-        return [left + (i + 1) * _GAP for i in range(count)]
+        return [left + (i + 1) * RANK_GAP for i in range(count)]
     if left is None:
-        return [right - (count - i) * _GAP for i in range(count)]
+        return [right - (count - i) * RANK_GAP for i in range(count)]
     step = (right - left) // (count + 1)
     return [left + (i + 1) * step for i in range(count)] if step >= least else None
 

@@ -1,9 +1,11 @@
-"""Lists and permissions that a manager starts with, before any opening (plans-and-permissions 2.3 and 3)."""
+"""What a manager starts with: the stored state, and the lists and permissions that hold before any opening."""
 
 from __future__ import annotations
 
 import json
 import logging
+import time
+import uuid
 
 from queueserver_common.lists_file import ListsFileError, lists_digest, read_digest, read_lists
 from queueserver_common.permissions import Permissions, PermissionsError
@@ -11,19 +13,40 @@ from queueserver_common.permissions_file import load_permissions_file
 from queueserver_manager.core import items
 from queueserver_manager.core.lists import EMPTY
 from queueserver_manager.core.machine import Core
+from queueserver_manager.core.queue import RANK_GAP
 from queueserver_manager.core.writes import SetField, StoredState, Write
 from queueserver_manager.settings.model import Settings
 from queueserver_manager.store.redis_store import RedisStore
+from queueserver_manager.store.upstream_import import import_writes, read_upstream
 
 _log = logging.getLogger("bluesky_queueserver.manager.manager")
 
 
+async def load_state(store: RedisStore, settings: Settings) -> StoredState:
+    """The stored state; what bluesky-queueserver left under the same prefix is taken over once (zmq-api 1.6)."""
+    stored = await store.load()
+    upstream = await read_upstream(store, settings.redis_name_prefix, stored) if settings.import_upstream else None
+    if upstream is None:
+        return stored
+    writes = import_writes(upstream, stored, now=time.time(), rank_step=RANK_GAP, new_uid=_new_uid)
+    if upstream.queue_mode:
+        writes.append(SetField("mode", items.encode(upstream.queue_mode)))
+    if upstream.permissions is not None:
+        writes.append(SetField("permissions", items.encode(upstream.permissions)))
+    await store.commit(_new_uid(), writes)
+    _log.info("%s", upstream.summary())
+    return await store.load()
+
+
 async def load_lists(core: Core, store: RedisStore, settings: Settings, *, restart: bool) -> list[Write]:
-    """Existing plans and devices: those of the last opening, unless the file tells others at an application start."""
+    """Existing plans and devices: those of the last opening, unless the file tells others at an application start.
+
+    Source: plans-and-permissions 2.3.
+    """
     plans = await store.read_blob("blob:existing_plans") or EMPTY
     devices = await store.read_blob("blob:existing_devices") or EMPTY
     path = settings.existing_plans_and_devices_path
-    if restart or (_file_unchanged(settings, plans, devices)):
+    if restart or _file_unchanged(settings, plans, devices):
         return list(core.set_existing(plans, devices))
     try:
         lists = read_lists(path)
@@ -39,7 +62,10 @@ def _file_unchanged(settings: Settings, plans: bytes, devices: bytes) -> bool:
 
 
 def load_permissions(core: Core, stored: StoredState, settings: Settings, *, restart: bool) -> list[Write]:
-    """User group permissions: from the file, or the stored ones, as `--user-group-permissions-reload` says."""
+    """User group permissions: from the file, or the stored ones, as `--user-group-permissions-reload` says.
+
+    Source: plans-and-permissions 3.
+    """
     text = (stored.fields or {}).get("permissions")
     if text is not None and (restart or settings.user_group_permissions_reload != "ON_STARTUP"):
         permissions = Permissions.parse(json.loads(text))
@@ -51,3 +77,7 @@ def load_permissions(core: Core, stored: StoredState, settings: Settings, *, res
             return []
     core.set_permissions(permissions)
     return [SetField("permissions", items.encode(permissions.as_mapping()))]
+
+
+def _new_uid() -> str:
+    return str(uuid.uuid4())

@@ -72,11 +72,11 @@ class ProcessLauncher:
         on_end: OnEnd,
         *,
         log_dir: Path,
-        preload: str | None = None,
+        preload: tuple[str, ...] = (),
         hidden_variables: frozenset[str] = frozenset(),
         command: tuple[str, ...] = WORKER_COMMAND,
     ) -> None:
-        """`preload`: modules of the interpreter that is kept ready, None to keep none.
+        """`preload`: modules of the interpreter that is kept ready, empty to keep none (`Settings.preload`).
 
         `hidden_variables` are environment variables that workers do not inherit.
         """
@@ -90,8 +90,8 @@ class ProcessLauncher:
         self._kills_while_starting: dict[str, float | None] = {}
         """Openings whose `start` is under way, with the grace of a `kill` that came meanwhile."""
         self._warm: WarmInterpreter | None = None
-        if preload is not None:
-            self._warm = WarmInterpreter(lambda: self._interpreter("ready", ("--preload", preload)))
+        if preload:
+            self._warm = WarmInterpreter(lambda: self._interpreter("ready", ("--preload", *preload)))
         self._trimmer: asyncio.TimerHandle | None = None
 
     def log_path(self, opening_id: str) -> Path:

@@ -108,9 +108,14 @@ class Settings:
         return _LOG_LEVELS[self.console_logging_level]
 
     @property
-    def preload(self) -> str:
-        """Modules that a ready interpreter imports, as `--preload` of the worker takes them."""
-        return ",".join(("simulated" if self.startup_is_packaged else "safe", *self.warm_modules))
+    def preload(self) -> tuple[str, ...]:
+        """What an interpreter that is kept ready imports, as `--preload` of the worker takes it; empty: keep none.
+
+        The words "safe" and "simulated" stand for lists of modules that only the worker knows.
+        """
+        if not self.warm_worker:
+            return ()
+        return ("simulated" if self.startup_is_packaged else "safe", *self.warm_modules)
 
     @property
     def writable_lists_file(self) -> str:

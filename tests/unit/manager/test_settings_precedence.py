@@ -181,7 +181,7 @@ def test_an_unreadable_command_line_ends_with_code_2_and_a_sentence(
         (
             "QSERVER_ZMQ_ENCODING_FOR_SERVER",
             "xml",
-            "QSERVER_ZMQ_ENCODING_FOR_SERVER must be json or msgpack, not 'xml'.",
+            "SERVER must be json or msgpack, not 'xml'.",
         ),
         ("QSERVER_IPYTHON_KERNEL_HB_PORT", "0", "must be an integer from 1 to 65535, not 0."),
         ("QSERVER_USE_IPYTHON_KERNEL", "yes", "must be ON or OFF, not 'yes'."),

@@ -58,7 +58,7 @@ def test_it_runs_the_queue_shows_the_failure_and_the_pause_and_leaves_nothing_be
     expected = [
         r"The manager answers\.",
         r"Opening the environment",
-        r"The environment is open\.",
+        r"The environment is open, with \d\d plans and \d\d devices\.",
         r"5 plans are in the queue",
         r"1 of 5  count\(.*: running \(4 waiting\)",
         r"count: \d+ of 5 points",
@@ -67,7 +67,7 @@ def test_it_runs_the_queue_shows_the_failure_and_the_pause_and_leaves_nothing_be
         r"2 of 5  scan\(.*: completed in",
         r"3 of 5  sim_multirun_plan_nested\(.*: completed in",
         r"4 of 5  move_then_count\(.*: failed in",
-        r"A plan failed, so the queue stopped: .*same number of elements",
+        r"A plan failed, so the queue stopped: Plan failed: ",
         r"The manager put 'move_then_count' back at the front",
         r"5 of 5  count\(.*: paused",
         r"Paused after \d+ of 12 points",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -43,7 +42,6 @@ class ManagerProcess:
             f"--zmq-control-addr={self.control_address}",
             f"--zmq-info-addr={self.info_address}",
             "--zmq-publish-console=ON",
-            f"--redis-name-prefix=qs_demo_{secrets.token_hex(4)}",
         ]
         with self.log.open("wb") as log:
             try:

@@ -44,8 +44,9 @@ class Progress:
 
     @property
     def current(self) -> Step | None:
-        """The step that runs or is paused."""
-        return next((step for step in self.steps if step.state in ("running", "paused")), None)
+        """The step that runs or is paused according to the newest status."""
+        uid = self.status.get("running_item_uid")
+        return next((step for step in self.steps if step.uid and step.uid == uid), None)
 
     @property
     def waiting(self) -> int:
@@ -59,9 +60,8 @@ class Progress:
     def see_status(self, status: Mapping[str, Any]) -> None:
         """Take the running item and whether it is paused from a status."""
         self.status = status
-        for step in self.steps:
-            if step.uid and step.uid == status["running_item_uid"]:
-                step.state = "paused" if status["manager_state"] == "paused" else "running"
+        if self.current is not None:
+            self.current.state = "paused" if status["manager_state"] == "paused" else "running"
 
     def see_runs(self, runs: Sequence[Mapping[str, Any]]) -> None:
         """Take the scan numbers of the running step from the list of its runs."""

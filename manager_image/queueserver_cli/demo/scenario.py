@@ -45,8 +45,7 @@ def play(session: Session, progress: Progress, view: View) -> None:
         lambda: session.status.get("manager_state") == "idle",
         within_s=MANAGER_TIMEOUT_S,
     )
-    plans = session.request("plans_allowed", user_group="primary")["plans_allowed"]
-    view.say(f"The manager answers. It allows {len(plans)} plans of the simulated profile.")
+    view.say("The manager answers.")
     _open_environment(session, view)
     _submit(session, progress, view)
     _run_until_failure(session, progress, view)
@@ -56,7 +55,7 @@ def play(session: Session, progress: Progress, view: View) -> None:
 
 
 def _open_environment(session: Session, view: View) -> None:
-    view.say("Opening the environment: a worker process loads the profile and makes a RunEngine ...")
+    view.say("Opening the environment: a worker process loads the simulated profile and makes a RunEngine ...")
     session.request("environment_open")
     session.wait_for(
         "the manager to start with opening the environment",
@@ -70,7 +69,9 @@ def _open_environment(session: Session, view: View) -> None:
     )
     if not session.status["worker_environment_exists"]:
         raise DemoError(f"The environment did not open: {session.status.get('environment_error')}")
-    view.say("The environment is open.")
+    plans = session.request("plans_allowed", user_group="primary")["plans_allowed"]
+    devices = session.request("devices_allowed", user_group="primary")["devices_allowed"]
+    view.say(f"The environment is open, with {len(plans)} plans and {len(devices)} devices.")
 
 
 def _submit(session: Session, progress: Progress, view: View) -> None:

@@ -93,7 +93,7 @@ class Session:
         self._progress.see_status(status)
         if self._is_new(status, "run_list_uid"):
             self._progress.see_runs(self.request("re_runs")["run_list"])
-        if self._is_new(status, "plan_history_uid"):
+        if self._is_new(status, "plan_history_uid"):  # last: how a plan ended is the final word on it
             self._progress.see_history(self.request("history_get")["items"])
 
     def _is_new(self, status: Mapping[str, Any], uid: str) -> bool:

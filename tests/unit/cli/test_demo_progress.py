@@ -68,6 +68,14 @@ def test_the_running_item_of_the_status_is_the_current_step() -> None:
     assert progress.steps[0].state == "paused"
 
 
+def test_runs_belong_to_the_running_step_even_before_the_end_of_the_last_one_is_known() -> None:
+    progress = Progress([step("u"), step("v")])
+    progress.see_status(status("u"))
+    progress.see_status(status("v"))
+    progress.see_runs([{"scan_id": 7}])
+    assert [each.scans for each in progress.steps] == [[], [7]]
+
+
 def test_history_tells_how_a_step_ended() -> None:
     progress = Progress([step("u"), step("v")])
     progress.see_history([history("u", exit_status="failed", msg="no beam"), history("someone else's")])

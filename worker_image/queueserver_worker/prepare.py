@@ -23,6 +23,8 @@ from queueserver_common.literals import parse_literal
 from queueserver_common.permissions import GroupLists
 from queueserver_common.signature import PlanSignature
 from queueserver_common.validation import GroupValidator, PlanValidationError
+from queueserver_worker.describe.devices import is_device
+from queueserver_worker.describe.plans import is_plan
 
 _NO_ANNOTATION: AnnotationDescription = {"type": ""}
 
@@ -116,20 +118,20 @@ class _Names:
         """Replace the strings in the value of a parameter by objects, as the parameter's description wants it."""
         annotation = parameter.get("annotation", _NO_ANNOTATION)
         by_default = True if annotation is _NO_ANNOTATION else None
-        is_plan = self._selection(
+        plan_wanted = self._selection(
             self._is_plan, parameter.get("convert_plan_names", by_default), annotation.get("plans", {})
         )
-        is_device = self._selection(
+        device_wanted = self._selection(
             self._is_device, parameter.get("convert_device_names", by_default), annotation.get("devices", {})
         )
         evaluate = parameter.get("eval_expressions", False)
-        if is_plan is None and is_device is None and not evaluate:
+        if plan_wanted is None and device_wanted is None and not evaluate:
             return value
 
         def replace(text: str) -> Any:
-            if is_device is not None and is_device(text):
+            if device_wanted is not None and device_wanted(text):
                 return self._device(text)
-            if is_plan is not None and is_plan(text):
+            if plan_wanted is not None and plan_wanted(text):
                 return self._namespace.get(text, text)
             return self._evaluate(text) if evaluate else text
 
@@ -169,14 +171,16 @@ class _Names:
             raise PlanPreparationError(f"Device {name!r} cannot be used: {type(error).__name__}: {error}") from error
 
     def _evaluate(self, text: str) -> Any:
-        """The object that a dotted name leads to, or the text itself where it leads nowhere."""
+        """The object that a dotted name leads to; the text itself where it leads nowhere, or to something forbidden."""
         parts = text.split(".")
         if not all(part.isidentifier() and not part.startswith("__") for part in parts):
             return text
         try:
-            return self._follow(text)
+            found = self._follow(text)
         except Exception:  # properties of the user's objects may raise anything
             return text
+        is_forbidden = (is_plan(found) and not self._is_plan(text)) or (is_device(found) and not self._is_device(text))
+        return text if is_forbidden else found
 
     def _follow(self, dotted_name: str) -> Any:
         first, *rest = dotted_name.split(".")

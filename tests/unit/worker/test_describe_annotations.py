@@ -39,8 +39,8 @@ class Colour(enum.Enum):
         (collections.abc.Sequence, "collections.abc.Sequence"),
         (collections.abc.Iterable, "collections.abc.Iterable[typing.Any]"),
         (collections.abc.Mapping[str, int], "collections.abc.Mapping[str, int]"),
-        (typing.Iterable, "typing.Iterable"),  # noqa: UP006
-        (typing.Hashable, "typing.Hashable"),  # noqa: UP006
+        (typing.Iterable, "typing.Iterable"),
+        (typing.Hashable, "typing.Hashable"),
         (typing.Literal["a", 1, True, None], "typing.Literal['a', 1, True, None]"),
         (typing.Annotated[int, "metres"], "int"),
         (Name, "str"),
@@ -75,7 +75,7 @@ def test_unions_of_typing_keep_their_spelling():
 def test_protocols_become_type_names(name, text):
     protocol = getattr(bluesky.protocols, name)
     assert annotation_text(protocol) == text
-    assert annotation_text(typing.Sequence[protocol]) == f"typing.Sequence[{text}]"  # noqa: UP006
+    assert annotation_text(typing.Sequence[protocol]) == f"typing.Sequence[{text}]"
     assert annotation_text(dict[str, protocol] | None) == f"dict[str, {text}] | None"
 
 
@@ -86,7 +86,7 @@ def test_a_protocol_with_a_parameter_is_the_same_protocol():
 @pytest.mark.parametrize(
     ("annotation", "text"),
     [
-        (typing.Callable, "__CALLABLE__"),  # noqa: UP006
+        (typing.Callable, "__CALLABLE__"),
         (collections.abc.Callable, "__CALLABLE__"),
         (collections.abc.Callable[[int], str], "__CALLABLE__"),
         (collections.abc.Callable[..., numpy.ndarray] | None, "__CALLABLE__ | None"),

@@ -147,7 +147,8 @@ def test_set_user_ns_fills_its_parameters_of_functions_and_plans(load, startup_d
 def test_names_of_a_module_source_are_what_set_user_ns_passes(load, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "module_source_of_test.py").write_text(
-        "from bluesky_queueserver.manager.profile_tools import set_user_ns\n@set_user_ns\ndef f(user_ns): return user_ns\n"
+        "from bluesky_queueserver.manager.profile_tools import set_user_ns\n"
+        "@set_user_ns\ndef f(user_ns): return user_ns\n"
     )
     namespace = load("module", "module_source_of_test")
     assert namespace["f"]() is namespace

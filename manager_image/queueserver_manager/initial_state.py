@@ -11,8 +11,8 @@ from queueserver_common.lists_file import ListsFileError, lists_digest, read_dig
 from queueserver_common.permissions import Permissions, PermissionsError
 from queueserver_common.permissions_file import load_permissions_file
 from queueserver_manager.core import items
+from queueserver_manager.core.core import Core
 from queueserver_manager.core.lists import EMPTY
-from queueserver_manager.core.machine import Core
 from queueserver_manager.core.queue import RANK_GAP
 from queueserver_manager.core.writes import SetField, StoredState, Write
 from queueserver_manager.settings.model import Settings

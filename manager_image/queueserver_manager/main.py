@@ -22,8 +22,8 @@ from queueserver_manager.api.control_socket import ControlSocket
 from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.terminal import TerminalWriter
 from queueserver_manager.api.wire import Encoding
-from queueserver_manager.core import control_methods, recovery
-from queueserver_manager.core.machine import Core
+from queueserver_manager.core import recovery, termination
+from queueserver_manager.core.core import Core
 from queueserver_manager.core.writes import Write
 from queueserver_manager.exit_codes import REFUSED, SETTINGS
 from queueserver_manager.initial_state import load_lists, load_permissions, load_state
@@ -197,7 +197,7 @@ class Manager:
 
     def _terminate(self) -> None:
         _log.info("The manager was asked to end.")
-        decision = control_methods.terminate(self.service.core, self._settings.on_terminate, time.time())
+        decision = termination.terminate(self.service.core, self._settings.on_terminate, time.time())
         self.service.carry_out(decision)
 
     def _worker_config(self, opening_id: str, token: str, permissions: dict[str, Any] | None) -> WorkerConfig:

@@ -17,11 +17,12 @@ from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.wire import Encoding, encode_reply
 from queueserver_manager.committer import Committer
 from queueserver_manager.core import recovery
+from queueserver_manager.core.core import Core
 from queueserver_manager.core.decision import AwaitWorker, Decision, Reply
 from queueserver_manager.core.effects import Effect, LeaveManager
 from queueserver_manager.core.information_methods import check_history_clear
-from queueserver_manager.core.machine import Core, StoreAway, Work
 from queueserver_manager.core.methods import METHODS
+from queueserver_manager.core.requests import StoreAway, Work, decide, refuse
 from queueserver_manager.core.status import status_mapping, stored_fields
 from queueserver_manager.exit_codes import CRASHED, FENCED
 from queueserver_manager.store.errors import Fenced, StoreError
@@ -107,7 +108,7 @@ class Service:
             self._decide(request)
 
     def _decide(self, request: Request) -> None:
-        outcome = self.core.request(request.method, request.params, time.time())
+        outcome = decide(self.core, request.method, request.params, time.time())
         if isinstance(outcome, Work):
             self._working[request.client[0]] = deque()
             self._advance(request, outcome)
@@ -121,7 +122,7 @@ class Service:
             self._loop.call_soon(self._advance, request, work)
             return
         if decision.writes and not self.committer.connected:
-            decision = self.core.refuse(METHODS[request.method], StoreAway())
+            decision = refuse(self.core, METHODS[request.method], StoreAway())
         self.carry_out(decision, request)
         for later in self._working.pop(request.client[0]):
             self.on_request(later)
@@ -166,7 +167,7 @@ class Service:
             self._stored = stored
             self._follow(d, request)
         elif request is not None:
-            reply = self.core.refuse(METHODS[request.method], StoreAway()).reply
+            reply = refuse(self.core, METHODS[request.method], StoreAway()).reply
             self._reply(request, reply)
 
     def _follow(self, d: Decision, request: Request | None) -> None:
@@ -201,7 +202,7 @@ class Service:
             async for chunk in self.store.history_chunks(first, following - 1):
                 items.extend(map(Encoded, chunk))
         except StoreError:
-            self._reply(request, self.core.refuse(METHODS[request.method], StoreAway()).reply)
+            self._reply(request, refuse(self.core, METHODS[request.method], StoreAway()).reply)
         else:
             self._reply(request, {**d.reply, "items": items})
 

@@ -16,7 +16,7 @@ from queueserver_manager.core.queue_methods import found
 from queueserver_manager.core.submission import check_caller, check_item, check_item_shape
 
 if TYPE_CHECKING:
-    from queueserver_manager.core.machine import Core
+    from queueserver_manager.core.core import Core
 
 Steps = Generator[None, None, Reply]
 """A handler in steps: it yields between them so that other requests are answered meanwhile."""

@@ -15,7 +15,7 @@ from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import SetField
 
 if TYPE_CHECKING:
-    from queueserver_manager.core.machine import Core
+    from queueserver_manager.core.core import Core
 
 TIMED_OUT = "Timeout occurred while processing the request"
 DESTROYED = "RE Worker environment was destroyed"
@@ -199,28 +199,6 @@ def manager_stop(core: Core, params: Params, d: Decision, now: float) -> Reply:
     if state.manager_state is not S.IDLE and state.environment is not None:
         destroy(core, d)
     return success()
-
-
-def terminate(core: Core, on_terminate: str, now: float) -> Decision:
-    """The process was asked to end (SIGTERM, Ctrl-C).
-
-    An idle environment is closed. With a plan in hand the worker is left alone for the next manager (`LEAVE`), the
-    item's end is waited for (`WAIT`), or the environment is destroyed (`DESTROY`).
-    """
-    d = Decision()
-    state = core.state
-    busy = state.environment is not None and state.manager_state is not S.IDLE
-    if state.environment is None or not busy:
-        state.leaving = True
-    elif on_terminate == "DESTROY":
-        state.leaving = True
-        destroy(core, d)
-    elif on_terminate == "WAIT" and state.running is not None:
-        state.leaving = True
-        execution.set_stop_pending(core, d, True)
-    else:
-        d.cause(LeaveManager())
-    return core.conclude(d, now)
 
 
 def go_on_leaving(core: Core, d: Decision) -> None:

@@ -15,7 +15,7 @@ from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import AppendHistory, SetField, SetRunning
 
 if TYPE_CHECKING:
-    from queueserver_manager.core.machine import Core
+    from queueserver_manager.core.core import Core
 
 RETURNED = (ExitStatus.FAILED, ExitStatus.ABORTED, ExitStatus.HALTED)
 """Ends after which an item goes back to the front of the queue."""

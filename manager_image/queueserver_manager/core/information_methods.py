@@ -10,7 +10,7 @@ from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.writes import TrimHistory
 
 if TYPE_CHECKING:
-    from queueserver_manager.core.machine import Core
+    from queueserver_manager.core.core import Core
 
 RUN_OPTIONS = ("active", "open", "closed")
 

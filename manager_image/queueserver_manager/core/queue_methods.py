@@ -15,7 +15,7 @@ from queueserver_manager.core.submission import accept_item
 from queueserver_manager.core.writes import SetField
 
 if TYPE_CHECKING:
-    from queueserver_manager.core.machine import Core
+    from queueserver_manager.core.core import Core
 
 
 def queue_get(core: Core, params: Params, d: Decision, now: float) -> Reply:

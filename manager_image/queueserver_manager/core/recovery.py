@@ -20,6 +20,7 @@ from queueserver_common.link.messages import (
     RunItem,
 )
 from queueserver_manager.core import execution, items
+from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED, token_hash
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import DismissWorker, KillWorker, TellWorker, WelcomeWorker
@@ -30,7 +31,7 @@ from queueserver_manager.core.worker_events import item_ended
 from queueserver_manager.core.writes import SetRunning, StoredState
 
 if TYPE_CHECKING:
-    from queueserver_manager.core.machine import Core
+    from queueserver_manager.core.core import Core
 
 S = ManagerState
 
@@ -70,7 +71,7 @@ def begin(core: Core, now: float) -> Decision:
     elif environment.stage is EnvironmentStage.DESTROYING:
         core.enter(S.DESTROYING_ENVIRONMENT)
         d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def begin_again(core: Core, now: float) -> Decision:
@@ -82,7 +83,7 @@ def begin_again(core: Core, now: float) -> Decision:
     elif state.environment is not None and state.environment.stage is EnvironmentStage.DESTROYING:
         core.enter(S.DESTROYING_ENVIRONMENT)
         core.store_environment(d)
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def predecessor_worker_ended(core: Core, cause: str, spooled: tuple[ItemEnded, ...], now: float) -> Decision:
@@ -99,7 +100,7 @@ def predecessor_worker_ended(core: Core, cause: str, spooled: tuple[ItemEnded, .
     state.environment.stage = EnvironmentStage.OPEN  # nothing is on its way out any more
     execution.lose_worker(core, d, now, lost, error=not destroyed and not closing)
     _application_start(core, d, now)
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def _application_start(core: Core, d: Decision, now: float) -> None:
@@ -146,7 +147,7 @@ def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: fr
         d.cause(TellWorker(core.leave_command(), Leave()))
     elif environment.stage is EnvironmentStage.DESTROYING:
         d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def lost_writes(core: Core, hello: Hello) -> bool:
@@ -274,4 +275,4 @@ def attach_overdue(core: Core, now: float) -> Decision:
     if state.manager_state is S.INITIALIZING and state.environment is not None:
         state.link = LinkState.SILENT
         core.enter(_state_of(state.environment, running=state.running is not None, paused=False))
-    return core.conclude(Decision(), now)
+    return conclude(core, Decision(), now)

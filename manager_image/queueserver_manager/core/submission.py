@@ -12,7 +12,7 @@ from queueserver_manager.core.items import Item
 from queueserver_manager.core.parameters import Params
 
 if TYPE_CHECKING:
-    from queueserver_manager.core.machine import Core
+    from queueserver_manager.core.core import Core
 
 _BAD = "Incorrect request format: "
 _ITEM_TYPES = ("plan", "instruction")

@@ -21,6 +21,7 @@ from queueserver_common.link.messages import (
     Snapshot,
 )
 from queueserver_manager.core import execution, items
+from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import AcknowledgeEvents, KillWorker
@@ -29,7 +30,7 @@ from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import SetField
 
 if TYPE_CHECKING:
-    from queueserver_manager.core.machine import Core
+    from queueserver_manager.core.core import Core
 
 S = ManagerState
 
@@ -44,7 +45,7 @@ def worker_event(core: Core, seq: int, body: EventBody, now: float) -> Decision:
         state.worker_seq = seq
         if isinstance(body, ItemStarted):
             _item_started(core, body)
-            return core.conclude(d, now)  # nothing to store: the acknowledgement waits for the item's end
+            return conclude(core, d, now)  # nothing to store: the acknowledgement waits for the item's end
         if isinstance(body, ItemEnded):
             item_ended(core, d, now, body)
         elif isinstance(body, EnvironmentReady):
@@ -55,7 +56,7 @@ def worker_event(core: Core, seq: int, body: EventBody, now: float) -> Decision:
             d.write(*core.set_existing(body.plans, body.devices))
         d.write(SetField("worker_seq", items.encode(seq)))
     d.cause(AcknowledgeEvents(seq))
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def _item_started(core: Core, event: ItemStarted) -> None:
@@ -139,7 +140,7 @@ def worker_snapshot(core: Core, snapshot: Snapshot, now: float) -> Decision:
             core.enter(S.PAUSED)
     elif snapshot.re_state == "running" and was_paused and state.manager_state is S.PAUSED:
         core.enter(S.EXECUTING_QUEUE)
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def command_result(core: Core, result: CommandResult, now: float) -> Decision:
@@ -157,11 +158,11 @@ def command_result(core: Core, result: CommandResult, now: float) -> Decision:
         core.enter(S.EXECUTING_QUEUE)
     elif isinstance(body, Leave) and not result.ok and environment is not None and not environment.failure:
         if environment.stage is not EnvironmentStage.CLOSING:
-            return core.conclude(d, now)
+            return conclude(core, d, now)
         environment.stage = EnvironmentStage.OPEN
         core.store_environment(d)
         core.enter(S.IDLE)
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def launched(core: Core, opening_id: str, handle: dict[str, str | int], now: float) -> Decision:
@@ -175,7 +176,7 @@ def launched(core: Core, opening_id: str, handle: dict[str, str | int], now: flo
     core.store_environment(d)
     if environment.stage is EnvironmentStage.DESTROYING:
         d.cause(KillWorker(opening_id, core.settings.destroy_grace))
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def launch_failed(core: Core, opening_id: str, reason: str, now: float) -> Decision:
@@ -186,7 +187,7 @@ def launch_failed(core: Core, opening_id: str, reason: str, now: float) -> Decis
         if core.state.manager_state is S.CREATING_ENVIRONMENT:
             core.enter(S.CLOSING_ENVIRONMENT)
         execution.forget_environment(core, d, reason)
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def worker_ended(
@@ -217,18 +218,18 @@ def worker_ended(
         ended = f"The worker ended while it opened the environment: {cause}.{after}"
         lost = f"The RE Worker environment was lost: {cause}"
         execution.lose_worker(core, d, now, lost if environment.ready else ended, error=True)
-    return core.conclude(d, now)
+    return conclude(core, d, now)
 
 
 def link_silent(core: Core, now: float) -> Decision:
     """Nothing was heard of the worker for some time: it may still move hardware."""
     if core.state.environment is not None and core.state.link is not LinkState.NONE:
         core.state.link = LinkState.SILENT
-    return core.conclude(Decision(), now)
+    return conclude(core, Decision(), now)
 
 
 def link_heard(core: Core, now: float) -> Decision:
     """A silent worker is heard again."""
     if core.state.link is LinkState.SILENT and core.state.snapshot is not None:
         core.state.link = LinkState.ATTACHED
-    return core.conclude(Decision(), now)
+    return conclude(core, Decision(), now)

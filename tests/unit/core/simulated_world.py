@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 
 from queueserver_common.link import messages as link
 from queueserver_common.permissions import Permissions
-from queueserver_manager.core import control_methods, recovery, worker_events
 from queueserver_manager.core import effects as fx
+from queueserver_manager.core import recovery, termination, worker_events
 from queueserver_manager.core import writes as w
+from queueserver_manager.core.core import Core
 from queueserver_manager.core.decision import Decision
-from queueserver_manager.core.machine import Core, Work
+from queueserver_manager.core.requests import Work, decide
 
 PLANS = {
     "count": {"name": "count", "module": "bluesky.plans", "properties": {"is_generator": True}, "parameters": []},
@@ -266,10 +267,9 @@ class World:
     def request(self, method: str, **params: object) -> dict[str, object]:
         """A client's request; the reply reaches the client only when its commit did."""
         assert self.core is not None
-        outcome = self.core.request(method, params, self.now)
+        outcome = decide(self.core, method, params, self.now)
         while isinstance(outcome, Work):
-            steps = self.random.randrange(3)
-            outcome = outcome.advance(self.now, lambda: steps == 0) or outcome
+            outcome = outcome.advance(self.now, lambda: self.random.random() < 0.3) or outcome
         self.carry_out(outcome)
         return dict(outcome.reply or {})
 
@@ -416,4 +416,4 @@ class World:
 
     def terminate(self, how: str) -> None:
         assert self.core is not None
-        self.carry_out(control_methods.terminate(self.core, how, self.now))
+        self.carry_out(termination.terminate(self.core, how, self.now))

@@ -8,13 +8,13 @@ import os
 from typing import Any
 
 import pytest
+
 from queueserver_common.encoded import Encoded
 from queueserver_common.link.messages import ExitStatus
-from queueserver_manager.core.machine import Core
+from queueserver_manager.core.core import Core
 from queueserver_manager.core.model import EnvironmentStage
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.status import status_mapping
-
 from simulated_world import ManagerCrash, World
 
 STEPS = int(os.environ.get("SIMULATION_STEPS", "120000"))
@@ -246,5 +246,3 @@ def test_a_seed_gives_the_same_world_again() -> None:
         second.step()
     assert first.trace == second.trace
     assert first.disk == second.disk
-
-

@@ -1,23 +1,22 @@
-"""The core: one object that takes every input of the manager and decides.
+"""The core: state, lists, and the operations on them that decisions share.
 
-Inputs are requests of clients (`request`), what the worker reports (`worker_events`, `recovery`) and what the
-launcher observed. Each gives a `Decision`; the service makes its writes durable and then carries out its effects.
+Decisions are functions over it: requests of clients (`requests`), what worker and launcher report (`worker_events`,
+`recovery`), the wish that the process ends (`termination`). Each gives a `Decision`; the service makes
+its writes durable and then carries out its effects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from queueserver_common.link.messages import CommandBody, Run, SetPermissions
 from queueserver_common.permissions import Permissions
-from queueserver_manager.core import control_methods, execution, items
-from queueserver_manager.core.decision import Decision, Refusal, Reply
+from queueserver_manager.core import items
+from queueserver_manager.core.decision import Decision, Refusal
 from queueserver_manager.core.effects import TellWorker
 from queueserver_manager.core.lists import PlansAndDevices
-from queueserver_manager.core.methods import METHODS, Method
 from queueserver_manager.core.model import UID_NAMES, EnvironmentStage, LinkState, State
-from queueserver_manager.core.parameters import Params, check_lock_key, check_supported
 from queueserver_manager.core.states import ManagerState, check_transition
 from queueserver_manager.core.writes import SetField
 
@@ -28,39 +27,6 @@ class CoreSettings:
 
     destroy_grace: float = 5.0
     """Seconds that a worker gets to abort its plan and leave when its environment is destroyed."""
-
-
-class StoreAway(Refusal):
-    """The store cannot be reached and the request would change what is stored."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The queue cannot be changed now: the manager's Redis server does not answer. "
-            "Nothing was changed; send the request again when the status shows 'store': 'connected'."
-        )
-
-
-class Work:
-    """A request that is decided in steps, so that others are answered meanwhile."""
-
-    def __init__(self, core: Core, method: Method, steps: Generator[None, None, Reply], decision: Decision) -> None:
-        self._core = core
-        self._method = method
-        self._steps = steps
-        self._decision = decision
-
-    def advance(self, now: float, out_of_time: Callable[[], bool]) -> Decision | None:
-        """Go on until the decision is made (returned) or the time is over (None)."""
-        try:
-            while True:
-                next(self._steps)
-                if out_of_time():
-                    return None
-        except StopIteration as end:
-            self._decision.reply = end.value
-        except Refusal as refusal:
-            return self._core.refuse(self._method, refusal)
-        return self._core.conclude(self._decision, now)
 
 
 class Core:
@@ -77,50 +43,6 @@ class Core:
         """Numbers of the history entries that the request in hand names by uid; looked up in the store before it."""
         self.store_connected = True
         self._version = 0
-
-    # Requests --------------------------------------------------------------------------------------------------
-
-    def request(self, name: str, params: object, now: float) -> Decision | Work:
-        """Decide a request of any method but `ping` and `status`."""
-        method = METHODS.get(name)
-        if method is None:
-            return Decision(reply={"success": False, "msg": f"Unknown method '{name}'"})
-        decision = Decision()
-        try:
-            checked = check_supported(params, method.parameters)
-            self._check(method, checked)
-            reply = method.handler(self, checked, decision, now)
-            if isinstance(reply, Generator):
-                return Work(self, method, reply, decision)
-        except Refusal as refusal:
-            return self.refuse(method, refusal)
-        decision.reply = reply
-        return self.conclude(decision, now)
-
-    def _check(self, method: Method, params: Params) -> None:
-        if method.lock is not None:
-            check_lock_key(params)
-        for parameter in method.parameters:
-            parameter.check(params)
-        if method.needs_store and not self.store_connected:
-            raise StoreAway
-
-    def refuse(self, method: Method, refusal: Refusal) -> Decision:
-        """The reply to a refused request: nothing is changed."""
-        msg = f"{method.prefix}{refusal.msg}" if refusal.prefixed else refusal.msg
-        failure = dict(method.failure)
-        if "items" in failure and method.name == "queue_item_add_batch" and "qsize" not in refusal.extra:
-            failure["qsize"] = len(self.state.queue)
-        known = {k: v for k, v in refusal.extra.items() if k in failure}
-        return Decision(reply={"success": False, "msg": msg, **failure, **known})
-
-    def conclude(self, decision: Decision, now: float) -> Decision:
-        """What follows every input: autostart, and a new status."""
-        if self.store_connected:
-            execution.evaluate_autostart(self, decision, now)
-            control_methods.go_on_leaving(self, decision)
-        self._version += 1
-        return decision
 
     def touch(self) -> None:
         """The status may have changed without a decision."""

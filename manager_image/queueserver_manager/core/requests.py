@@ -1,0 +1,84 @@
+"""Requests of clients: looked up in the method table, checked, decided or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+from queueserver_manager.core.conclude import conclude
+from queueserver_manager.core.decision import Decision, Refusal, Reply
+from queueserver_manager.core.methods import METHODS, Method
+from queueserver_manager.core.parameters import Params, check_lock_key, check_supported
+
+if TYPE_CHECKING:
+    from queueserver_manager.core.core import Core
+
+
+class StoreAway(Refusal):
+    """The store cannot be reached and the request would change what is stored."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The queue cannot be changed now: the manager's Redis server does not answer. "
+            "Nothing was changed; send the request again when the status shows 'store': 'connected'."
+        )
+
+
+class Work:
+    """A request that is decided in steps, so that others are answered meanwhile."""
+
+    def __init__(self, core: Core, method: Method, steps: Generator[None, None, Reply], decision: Decision) -> None:
+        self._core = core
+        self._method = method
+        self._steps = steps
+        self._decision = decision
+
+    def advance(self, now: float, out_of_time: Callable[[], bool]) -> Decision | None:
+        """Go on until the decision is made (returned) or the time is over (None)."""
+        try:
+            while True:
+                next(self._steps)
+                if out_of_time():
+                    return None
+        except StopIteration as end:
+            self._decision.reply = end.value
+        except Refusal as refusal:
+            return refuse(self._core, self._method, refusal)
+        return conclude(self._core, self._decision, now)
+
+
+def decide(core: Core, name: str, params: object, now: float) -> Decision | Work:
+    """Decide a request of any method but `ping` and `status`."""
+    method = METHODS.get(name)
+    if method is None:
+        return Decision(reply={"success": False, "msg": f"Unknown method '{name}'"})
+    decision = Decision()
+    try:
+        checked = check_supported(params, method.parameters)
+        _check(core, method, checked)
+        reply = method.handler(core, checked, decision, now)
+        if isinstance(reply, Generator):
+            return Work(core, method, reply, decision)
+    except Refusal as refusal:
+        return refuse(core, method, refusal)
+    decision.reply = reply
+    return conclude(core, decision, now)
+
+
+def _check(core: Core, method: Method, params: Params) -> None:
+    if method.lock is not None:
+        check_lock_key(params)
+    for parameter in method.parameters:
+        parameter.check(params)
+    if method.needs_store and not core.store_connected:
+        raise StoreAway
+
+
+def refuse(core: Core, method: Method, refusal: Refusal) -> Decision:
+    """The reply to a refused request: nothing is changed."""
+    msg = f"{method.prefix}{refusal.msg}" if refusal.prefixed else refusal.msg
+    failure = dict(method.failure)
+    if "items" in failure and method.name == "queue_item_add_batch" and "qsize" not in refusal.extra:
+        failure["qsize"] = len(core.state.queue)
+    known = {k: v for k, v in refusal.extra.items() if k in failure}
+    return Decision(reply={"success": False, "msg": msg, **failure, **known})

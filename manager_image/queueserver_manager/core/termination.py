@@ -1,0 +1,36 @@
+"""The process is asked to end (SIGTERM, Ctrl-C, its supervisor has gone)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queueserver_manager.core import control_methods, execution
+from queueserver_manager.core.conclude import conclude
+from queueserver_manager.core.decision import Decision
+from queueserver_manager.core.effects import LeaveManager
+from queueserver_manager.core.states import ManagerState
+
+if TYPE_CHECKING:
+    from queueserver_manager.core.core import Core
+
+
+def terminate(core: Core, on_terminate: str, now: float) -> Decision:
+    """The process was asked to end (SIGTERM, Ctrl-C).
+
+    An idle environment is closed. With a plan in hand the worker is left alone for the next manager (`LEAVE`), the
+    item's end is waited for (`WAIT`), or the environment is destroyed (`DESTROY`).
+    """
+    d = Decision()
+    state = core.state
+    busy = state.environment is not None and state.manager_state is not ManagerState.IDLE
+    if state.environment is None or not busy:
+        state.leaving = True
+    elif on_terminate == "DESTROY":
+        state.leaving = True
+        control_methods.destroy(core, d)
+    elif on_terminate == "WAIT" and state.running is not None:
+        state.leaving = True
+        execution.set_stop_pending(core, d, True)
+    else:
+        d.cause(LeaveManager())
+    return conclude(core, d, now)

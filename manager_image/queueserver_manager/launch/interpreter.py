@@ -62,8 +62,8 @@ class WaitingInterpreter:
             log_descriptor, log = open_log(log_dir, log_name)
         except OSError as error:
             raise LaunchError(
-                f"the worker's log cannot be created in '{log_dir}': {error.strerror}; "
-                "make room or give another directory with --data-dir"
+                f"The worker's log cannot be created in '{log_dir}': {error.strerror}; "
+                "make room or give another directory with --data-dir."
             ) from None
         ours, theirs = socket.socketpair()
         try:
@@ -78,7 +78,7 @@ class WaitingInterpreter:
             )
         except OSError as error:
             ours.close()
-            raise LaunchError(f"the worker process cannot be started: {error.strerror}") from None
+            raise LaunchError(f"The worker process cannot be started: {error.strerror}.") from None
         finally:
             theirs.close()
             os.close(log_descriptor)

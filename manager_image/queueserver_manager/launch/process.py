@@ -202,8 +202,8 @@ class ProcessLauncher:
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise LaunchError(
-                f"the worker process did not take its configuration within {_ACCEPT_TIMEOUT:.0f} s; "
-                f"its log is {interpreter.log}"
+                f"The worker process did not take its configuration within {_ACCEPT_TIMEOUT:.0f} s; "
+                f"its log is {interpreter.log}."
             ) from None
         return interpreter
 
@@ -215,13 +215,13 @@ class ProcessLauncher:
             started = start_mark(process.pid)
         except NoProcess:
             how = how_it_ended(process.wait(), memory_ran_out=False)
-            raise LaunchError(f"the worker process {how} at its start; its log is {interpreter.log}") from None
+            raise LaunchError(f"The worker process {how} at its start; its log is {interpreter.log}.") from None
         try:
             pidfd = os.pidfd_open(process.pid)
         except OSError as error:
             interpreter.kill()
             process.wait()
-            raise LaunchError(f"the worker process cannot be watched: {error.strerror}") from None
+            raise LaunchError(f"The worker process cannot be watched: {error.strerror}.") from None
         worker = _Worker(opening_id, process.pid, interpreter.log, before, process)
         self._watch(worker, pidfd)
         return WorkerHandle(opening_id, self._host, process.pid, started)

@@ -40,7 +40,7 @@ class WarmInterpreter:
         try:
             ready = self._start()
         except LaunchError as error:
-            logger.warning("No interpreter is kept ready: %s.", error)
+            logger.warning("No interpreter is kept ready. %s", error)
             return
         self._ready = ready
         self._watch(ready)

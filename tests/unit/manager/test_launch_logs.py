@@ -63,7 +63,7 @@ def test_a_kill_by_the_kernel_is_told_from_one_by_a_person() -> None:
     assert how_it_ended(-9, memory_ran_out=False) == "was killed by SIGKILL"
     assert (
         how_it_ended(-9, memory_ran_out=True)
-        == "was killed by SIGKILL (probably by the kernel, because memory ran out)"  # noqa: E501
+        == "was killed by SIGKILL (probably by the kernel, because memory ran out)"
     )
     assert how_it_ended(-11, memory_ran_out=True) == "was killed by SIGSEGV"
     assert how_it_ended(-64, memory_ran_out=False) == "was killed by SIGRTMAX"

@@ -170,6 +170,6 @@ def test_an_interpreter_that_cannot_be_prepared_is_only_a_warning(bench: Any, ca
         async with bench.launcher(preload=("safe",), command=("/no/such/python",)) as launcher:
             launcher.prepare()
             assert ready(launcher) is None
-        assert "No interpreter is kept ready: the worker process cannot be started" in caplog.text
+        assert "No interpreter is kept ready. The worker process cannot be started" in caplog.text
 
     bench.run(scenario)

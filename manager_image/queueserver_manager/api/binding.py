@@ -17,6 +17,7 @@ from queueserver_manager.api.listeners import describe_process, listening_proces
 
 _IPC = "ipc://"
 _LONGEST_IPC_PATH = 107
+_LARGEST_PORT = 65_535
 _FORMS = "write tcp://INTERFACE:PORT, where INTERFACE is *, an IP address or a network interface of this machine"
 _SENTENCES = {
     errno.EINVAL: f"this is not an address to listen on; {_FORMS}, or ipc:///PATH",
@@ -44,6 +45,8 @@ def bind(socket: zmq.Socket[bytes], address: str, name: str) -> str:
     try:
         if address.startswith(_IPC):
             _check_ipc_path(address.removeprefix(_IPC))
+        elif (_tcp_port(address) or 0) > _LARGEST_PORT:  # 0MQ itself would cut the number
+            raise OSError(errno.EINVAL, "port out of range")
         socket.bind(address)
     except (OSError, zmq.ZMQError) as error:
         raise BindError(f"The {name} cannot listen on {address!r}: {_reason(address, error)}") from None
@@ -60,8 +63,13 @@ def _reason(address: str, error: OSError | zmq.ZMQError) -> str:
 
 
 def _tcp_holder(address: str) -> str | None:
+    port = _tcp_port(address)
+    return None if port is None else listening_process(port)
+
+
+def _tcp_port(address: str) -> int | None:
     scheme, _, port = address.rpartition(":")
-    return listening_process(int(port)) if scheme.startswith("tcp:") and port.isdecimal() else None
+    return int(port) if scheme.startswith("tcp:") and port.isdecimal() else None
 
 
 def _check_ipc_path(path: str) -> None:

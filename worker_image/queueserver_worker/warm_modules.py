@@ -8,6 +8,9 @@ chosen by variables), so they are imported ahead only where a configuration name
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 SAFE_WARM_MODULES: tuple[str, ...] = (
     # The standard library, as far as bluesky, ophyd and matplotlib import it.
     "asyncio",
@@ -61,3 +64,11 @@ SIMULATED_PROFILE_WARM_MODULES: tuple[str, ...] = (
 )
 """Everything that the simulated profile imports. They read the environment and start threads: an interpreter that has
 imported them may only open the simulated profile, in the environment variables it was started with."""
+
+
+_LISTS = {"safe": SAFE_WARM_MODULES, "simulated": SAFE_WARM_MODULES + SIMULATED_PROFILE_WARM_MODULES}
+
+
+def expand_warm_modules(names: Iterable[str]) -> list[str]:
+    """Names of modules, with the words `safe` and `simulated` replaced by the lists above."""
+    return list(dict.fromkeys(chain.from_iterable(_LISTS.get(name, (name,)) for name in names)))

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from queueserver_common.simulated_profile import simulated_profile_dir
-from queueserver_worker.warm_modules import SAFE_WARM_MODULES, SIMULATED_PROFILE_WARM_MODULES
+from queueserver_worker.warm_modules import SAFE_WARM_MODULES, SIMULATED_PROFILE_WARM_MODULES, expand_warm_modules
 
 PROBE = """
 import importlib, json, os, sys
@@ -68,3 +68,9 @@ def test_the_simulated_profile_imports_nothing_beyond_its_warm_modules():
         check=True, timeout=60, capture_output=True, text=True,
     )  # fmt: skip
     assert json.loads(done.stdout) == []
+
+
+def test_words_stand_for_the_lists():
+    assert expand_warm_modules(["safe", "my.module", "pydantic"]) == [*SAFE_WARM_MODULES, "my.module"]
+    assert expand_warm_modules(["simulated"]) == [*SAFE_WARM_MODULES, *SIMULATED_PROFILE_WARM_MODULES]
+    assert expand_warm_modules([]) == []

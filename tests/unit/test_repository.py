@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from queueserver_common import __version__
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SOURCE_ROOTS = ["common", "manager_image", "worker_image", "operator"]
@@ -120,5 +122,5 @@ def test_the_entry_point_of_each_program_can_be_called(program: str):
 
 
 def test_the_installed_version_is_the_one_of_the_project_and_in_the_changelog():
-    assert version(PROJECT["name"]) == PROJECT["version"]
-    assert f"## {PROJECT['version']} " in (ROOT / "CHANGELOG.md").read_text()
+    assert version(PROJECT["name"]) == __version__
+    assert f"## {__version__} " in (ROOT / "CHANGELOG.md").read_text()

@@ -19,6 +19,7 @@ from queueserver_worker.runtime.exit_codes import ExitCode
 from queueserver_worker.runtime.log import set_up_log
 from queueserver_worker.runtime.threads import STDERR
 from queueserver_worker.runtime.warm import Preloaded
+from queueserver_worker.warm_modules import expand_warm_modules
 
 ACTIVE_VARIABLE = "_QSERVER_RE_WORKER_ACTIVE"
 """Environment variable by which startup code tells that it runs in a worker (plans-and-permissions 1)."""
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="MODULE",
-        help="import these modules before reading the configuration",
+        help="import these modules before reading the configuration; 'safe' and 'simulated' stand for lists",
     )
     return parser
 
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 def _preload(warm: Preloaded, names: Sequence[str], console: Console) -> None:
     try:
         # The worker's own modules are needed by every worker.
-        warm.load(["queueserver_worker.runtime.process", *names])
+        warm.load(["queueserver_worker.runtime.process", *expand_warm_modules(names)])
     except Exception as error:
         _exit(console, ExitCode.STALE_INTERPRETER, f"A module cannot be imported ahead of time: {error!r}")
 

@@ -102,7 +102,7 @@ def _from_line(line: bytes) -> ItemEnded | None:
             traceback=str(values["traceback"]),
             refused=bool(values["refused"]),
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

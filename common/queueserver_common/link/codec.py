@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, cast
 
@@ -41,7 +41,7 @@ def decode(frame: bytes) -> Message:
     if not isinstance(parts, list) or len(parts) != 3:
         raise LinkError("not a list of version, kind and fields")
     version, kind, values = parts
-    if not isinstance(version, int) or version not in _SUPPORTED_VERSIONS:
+    if type(version) is not int or version not in _SUPPORTED_VERSIONS:
         raise LinkError(f"link version {version!r} is not supported (supported: {sorted(_SUPPORTED_VERSIONS)})")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
@@ -114,7 +114,7 @@ def _nested_reader(kinds: dict[str, type]) -> Reader:
     readers = {name: _fields_reader(kind) for name, kind in kinds.items()}
 
     def read(value: object) -> object:
-        if not isinstance(value, list) or len(value) != 2 or value[0] not in readers:
+        if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str) or value[0] not in readers:
             raise LinkError(f"expected one of {sorted(readers)}")
         return readers[value[0]](value[1])
 
@@ -135,19 +135,21 @@ def _union_reader(members: tuple[object, ...]) -> Reader:
 
 def _fields_reader(kind: type) -> Reader:
     hints = typing.get_type_hints(kind)
-    readers = [_reader(hints[f.name]) for f in fields(cast(Any, kind))]
+    declared = fields(cast(Any, kind))
+    readers = [_reader(hints[f.name]) for f in declared]
+    needed = sum(f.default is MISSING and f.default_factory is MISSING for f in declared)
 
     def read(values: object) -> object:
         if not isinstance(values, list):
             raise LinkError(f"fields of {kind.__name__} are not a list")
-        try:
-            return kind(*[read_field(v) for read_field, v in zip(readers, values, strict=False)])
-        except TypeError:
-            raise LinkError(f"{kind.__name__} needs more than {len(values)} fields") from None
+        if len(values) < needed:
+            raise LinkError(f"{kind.__name__} needs {needed} fields, got {len(values)}")
+        return kind(*[read_field(v) for read_field, v in zip(readers, values, strict=False)])
 
     return read
 
 
 _READERS: dict[str, Reader] = {
-    kind.__name__: _fields_reader(kind) for kind in (*typing.get_args(messages.ToManager), *typing.get_args(messages.ToWorker))
+    kind.__name__: _fields_reader(kind)
+    for kind in (*typing.get_args(messages.ToManager), *typing.get_args(messages.ToWorker))
 }

@@ -246,7 +246,10 @@ class Introduce:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The manager of `epoch` takes the worker; events up to `stored_seq` are durable, later ones are to be sent again."""
+    """The manager of `epoch` takes the worker; events up to `stored_seq` are durable, later ones are to be sent again.
+
+    A worker sends what it still has of them: the events of a store that lost its last writes may have gaps.
+    """
 
     epoch: int
     stored_seq: int

@@ -165,10 +165,11 @@ class Conversation:
         return self._heartbeat_due
 
     def _report(self) -> Outgoing | None:
-        # Snapshots first: a manager that hears of an item's end then knows that the RunEngine is idle.
+        # The event is looked up first and sent last: a state that was reached before it is always told before it,
+        # so a manager that hears of an item's end knows already that the RunEngine is idle.
+        entry = self._reports.after(self._sent_seq)
         if (snapshot := self._state.next_snapshot()) is not None:
             return Outgoing(encode(SnapshotChanged(snapshot)), partial(self._state.snapshot_told, snapshot))
-        entry = self._reports.after(self._sent_seq)
         return None if entry is None else Outgoing(entry.frame, partial(self._event_sent, entry.seq))
 
     def _event_sent(self, seq: int) -> None:

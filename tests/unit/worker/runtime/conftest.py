@@ -29,6 +29,7 @@ from queueserver_common.link.messages import (
     Hello,
     Introduce,
     ItemEnded,
+    Resume,
     Snapshot,
     SnapshotChanged,
     Welcome,
@@ -168,6 +169,18 @@ class FakeManager:
         assert result is not None
         return result
 
+    def settle(self) -> None:
+        """Return when the worker has taken everything that was sent so far."""
+        self.tell(Resume())
+
+    def expect_another_worker(self) -> None:
+        """Forget what the last one reported."""
+        self.stored = 0
+        self.events.clear()
+        self.hellos.clear()
+        self.snapshots.clear()
+        self.console.clear()
+
     def ends(self, item_uid: str) -> list[ItemEnded]:
         bodies = (event.body for event in self.events if isinstance(event.body, ItemEnded))
         return [body for body in bodies if body.item_uid == item_uid]
@@ -217,7 +230,12 @@ class Worker:
         return self._process
 
     def start(
-        self, *, preload: tuple[str, ...] = (), config_text: str | None = None, stdout: int | None = None, path: str = ""
+        self,
+        *,
+        preload: tuple[str, ...] = (),
+        config_text: str | None = None,
+        stdout: int | None = None,
+        path: str = "",
     ) -> Worker:
         """Start the process; with `preload` its configuration is held back until `send_config`."""
         command = [sys.executable, "-m", "queueserver_worker", "--config", "-"]
@@ -277,7 +295,13 @@ class Bench:
     @staticmethod
     def item(name: str, /, **kwargs: Any) -> bytes:
         """JSON text of a queue item for a plan."""
-        content = {"item_type": "plan", "name": name, "user": "a", "user_group": "primary", "item_uid": uuid.uuid4().hex}
+        content = {
+            "item_type": "plan",
+            "name": name,
+            "user": "a",
+            "user_group": "primary",
+            "item_uid": uuid.uuid4().hex,
+        }
         return json.dumps(content | ({"kwargs": kwargs} if kwargs else {})).encode()
 
     @staticmethod
@@ -304,6 +328,7 @@ class Bench:
         """A manager with an open environment."""
         manager, worker = self.manager(), self.worker(added_profile, **changes).start()
         manager.wait_event(EnvironmentReady)
+        manager.settle()
         return manager, worker
 
     def close(self) -> None:

@@ -64,7 +64,9 @@ def test_console_text_carries_the_time(bench: Bench) -> None:
 
 def test_what_nobody_reads_is_dropped_and_counted_and_the_plan_goes_on(bench: Bench) -> None:
     ended = bench.directory / "ended"
-    manager, _ = bench.open(SAYS + f"\ndef much():\n    yield from says(100_000, 'x' * 100)\n    open({str(ended)!r}, 'w')\n")
+    manager, _ = bench.open(
+        SAYS + f"\ndef much():\n    yield from says(100_000, 'x' * 100)\n    open({str(ended)!r}, 'w')\n"
+    )
     item = bench.item("much")
     manager.tell(RunItem(item))
     manager.wait_event(ItemStarted)

@@ -159,7 +159,7 @@ def pauses(n: int):
         manager.snapshots.clear()
         assert manager.tell(Resume()).ok
         # The manager sees every resume, even when the plan pauses at once.
-        manager.wait(lambda: any(s.re_state == "running" for s in manager.snapshots))
+        manager.wait(lambda: any(s.re_state != "paused" for s in manager.snapshots))
     assert manager.wait_end(uid).exit_status is ExitStatus.COMPLETED
 
 

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from queueserver_common.link.messages import ExitStatus, ItemEnded
+from queueserver_common.spool import SpoolWriter, read_spool, remove_spool, spool_path
+
+TEXT = st.text(max_size=50)
+TIMES = st.floats(min_value=0, max_value=1e12)
+ENDS = st.builds(
+    ItemEnded,
+    item_uid=TEXT,
+    exit_status=st.sampled_from(ExitStatus),
+    time_start=TIMES,
+    time_stop=TIMES,
+    run_uids=st.lists(TEXT, max_size=3).map(tuple),
+    scan_ids=st.lists(st.integers(), max_size=3).map(tuple),
+    msg=TEXT,
+    traceback=TEXT,
+    refused=st.booleans(),
+)
+END = ItemEnded("item", ExitStatus.COMPLETED, 1.0, 2.0, ("run",), (7,))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.lists(ENDS, max_size=5))
+def test_what_is_written_is_read_back_in_order(tmp_path: Path, ends: list[ItemEnded]) -> None:
+    remove_spool(str(tmp_path), "opening")
+    writer = SpoolWriter(str(tmp_path), "opening")
+    for end in ends:
+        writer.write(end)
+    writer.sync()
+    assert read_spool(str(tmp_path), "opening") == ends
+
+
+def test_an_opening_without_a_spool_has_no_ends(tmp_path: Path) -> None:
+    assert read_spool(str(tmp_path), "opening") == []
+    remove_spool(str(tmp_path), "opening")
+    writer = SpoolWriter(str(tmp_path), "opening")
+    writer.sync()
+    writer.forget()
+    writer.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_that_was_cut_off_hides_no_other(tmp_path: Path) -> None:
+    SpoolWriter(str(tmp_path), "opening").write(END)
+    path = spool_path(str(tmp_path), "opening")
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        SpoolWriter(str(tmp_path), "opening").write(END)
+        assert read_spool(str(tmp_path), "opening") == [END] * (2 if length >= len(whole) - 1 else 1)
+
+
+def test_damaged_lines_are_left_out(tmp_path: Path) -> None:
+    SpoolWriter(str(tmp_path), "opening").write(END)
+    with spool_path(str(tmp_path), "opening").open("ab") as file:
+        file.write(b'[]\n{"item_uid": "x"}\n\xff\xfe\n' + b"[" * 100_000 + b"\nnull\n")
+    SpoolWriter(str(tmp_path), "opening").write(END)
+    assert read_spool(str(tmp_path), "opening") == [END, END]
+
+
+def test_the_spool_is_private_and_can_be_emptied_and_removed(tmp_path: Path) -> None:
+    directory = tmp_path / "made" / "when needed"
+    writer = SpoolWriter(str(directory), "opening")
+    writer.write(END)
+    path = spool_path(str(directory), "opening")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    writer.forget()
+    assert read_spool(str(directory), "opening") == []
+    writer.write(END)
+    assert read_spool(str(directory), "opening") == [END]
+    writer.remove()
+    assert not path.exists()

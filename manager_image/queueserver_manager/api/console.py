@@ -68,7 +68,7 @@ class Console:
 
     def __init__(self, terminal: TerminalWriter | None) -> None:
         self._terminal = terminal
-        self._replaced: tuple[TextIO, TextIO] | None = None
+        self._replaced: tuple[TextIO | None, TextIO | None] | None = None
         self._on_text: OnText | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
@@ -79,8 +79,9 @@ class Console:
         if self._replaced is None:
             self._replaced = (sys.stdout, sys.stderr)
             for stream in self._replaced:
-                with contextlib.suppress(OSError, ValueError):
-                    stream.flush()
+                if stream is not None:
+                    with contextlib.suppress(OSError, ValueError):
+                        stream.flush()
             sys.stdout = _Stream(self, STDOUT, self._replaced[0])
             sys.stderr = _Stream(self, STDERR, self._replaced[1])
 
@@ -96,8 +97,7 @@ class Console:
 
     def show_worker_text(self, text: str) -> None:
         """Print text of a worker; publishing it is the caller's part."""
-        if self._terminal is not None:
-            self._terminal.write(STDOUT, text)
+        self._print(STDOUT, text)
 
     def stop(self) -> None:
         """Write what waits and give the standard streams back."""
@@ -110,8 +110,7 @@ class Console:
 
     def take(self, descriptor: int, text: str) -> None:
         """Text that Python code of the manager has written, in any thread."""
-        if self._terminal is not None:
-            self._terminal.write(descriptor, text)
+        self._print(descriptor, text)
         if self._on_text is None or self._loop is None:
             return
         now = time.time()
@@ -121,6 +120,13 @@ class Console:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._hand_on, text, now)
 
+    def _print(self, descriptor: int, text: str) -> None:
+        if self._terminal is None or self._replaced is None:
+            return
+        # A stream that was closed when the interpreter started is None, and its descriptor is somebody else's by now.
+        if self._replaced[0 if descriptor == STDOUT else 1] is not None:
+            self._terminal.write(descriptor, text)
+
     def _hand_on(self, text: str, now: float) -> None:
         if self._on_text is None or self._handing_on:  # what `on_text` itself prints would come back here for ever
             return
@@ -128,8 +134,7 @@ class Console:
         try:
             self._on_text(text, now)
         except Exception as error:  # whoever prints cannot help it, and a log line would end up here again
-            if self._terminal is not None:
-                self._terminal.write(STDERR, f"Console text could not be published: {error!r}\n")
+            self._print(STDERR, f"Console text could not be published: {error!r}\n")
         finally:
             self._handing_on = False
 
@@ -137,7 +142,7 @@ class Console:
 class _Stream(io.TextIOBase):
     """A text stream that never raises on writing, whatever happened to the terminal."""
 
-    def __init__(self, console: Console, descriptor: int, replaced: TextIO) -> None:
+    def __init__(self, console: Console, descriptor: int, replaced: TextIO | None) -> None:
         super().__init__()
         self._console = console
         self._descriptor = descriptor
@@ -152,10 +157,10 @@ class _Stream(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        return self._replaced.isatty()
+        return self._replaced is not None and self._replaced.isatty()
 
     def fileno(self) -> int:
-        return self._replaced.fileno()
+        return super().fileno() if self._replaced is None else self._replaced.fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

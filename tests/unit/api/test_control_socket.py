@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import select
@@ -27,7 +26,9 @@ BIG = 100 * 1024 * 1024
 class Server:
     """A control socket in a loop; `echo` and `status` are answered, "later" waits for `release`."""
 
-    def __init__(self, loop_thread: Any, context: zmq.Context[Any], addresses: Any = "tcp://127.0.0.1:*", **options: Any):
+    def __init__(
+        self, loop_thread: Any, context: zmq.Context[Any], addresses: Any = "tcp://127.0.0.1:*", **options: Any
+    ) -> None:
         self.loop_thread = loop_thread
         self.waiting: list[Request] = []
         self.messages = 0

@@ -22,6 +22,8 @@ from queueserver_manager.api.wire import (
 )
 
 JSON, MSGPACK = Encoding.JSON, Encoding.MSGPACK
+JSON_ERROR = "Failed to decode the request: JSON decode error: "
+MSGPACK_ERROR = "Failed to decode the request: MSGPACK decode error: "
 
 
 def refusal_of(frame: bytes, encoding: Encoding = JSON) -> str:
@@ -39,13 +41,11 @@ def refusal_of(frame: bytes, encoding: Encoding = JSON) -> str:
         (b"not json", "Failed to decode the request: JSON decode error: Expecting value: line 1 column 1 (char 0)"),
         (
             b"\xff\xfe",
-            "Failed to decode the request: JSON decode error: "
-            "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
+            JSON_ERROR + "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
         ),
         (
             b'\xef\xbb\xbf{"method":"status"}',
-            "Failed to decode the request: JSON decode error: "
-            "Unexpected UTF-8 BOM (decode using utf-8-sig): line 1 column 1 (char 0)",
+            JSON_ERROR + "Unexpected UTF-8 BOM (decode using utf-8-sig): line 1 column 1 (char 0)",
         ),
         (
             b'{"method":"status"}x',
@@ -101,13 +101,11 @@ def test_a_malformed_json_request_gets_the_text_of_the_contract(frame: bytes, te
         ),
         (
             msgpack.packb({5: 6}),
-            "Failed to decode the request: MSGPACK decode error: "
-            "int is not allowed for map key when strict_map_key=True",
+            MSGPACK_ERROR + "int is not allowed for map key when strict_map_key=True",
         ),
         (
             b"\x81\xa6method\xa2\xff\xfe",
-            "Failed to decode the request: MSGPACK decode error: "
-            "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
+            MSGPACK_ERROR + "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
         ),
         (msgpack.packb([1]), "Incorrect request type: <class 'list'>. Dictionary is expected"),
         (msgpack.packb(None), "Incorrect request type: <class 'NoneType'>. Dictionary is expected"),
@@ -281,8 +279,9 @@ def test_a_small_request_is_decoded_in_microseconds() -> None:
 
 
 def test_a_json_reply_is_compact_and_keeps_the_order_of_its_keys() -> None:
-    reply = {"success": True, "item": Encoded(b'{"a": 1}'), "msg": "é", "items": [Encoded(b"1"), Encoded(b"[2]")], "q": 3}
-    assert encode_reply(reply, JSON) == b'{"success":true,"item":{"a": 1},"msg":"\\u00e9","items":[1,[2]],"q":3}'
+    items = [Encoded(b"1"), Encoded(b"[2]")]
+    reply = {"success": True, "item": Encoded(b'{"a": 1}'), "msg": "é", "items": items, "n": 3}
+    assert encode_reply(reply, JSON) == b'{"success":true,"item":{"a": 1},"msg":"\\u00e9","items":[1,[2]],"n":3}'
 
 
 @pytest.mark.parametrize(

@@ -111,10 +111,10 @@ def queue_item_move_batch(core: Core, params: Params, d: Decision, now: float) -
         )
     if not batch:
         return success(qsize=len(queue), items=[])
-    ((parameter, place),) = places.items()
-    before = _destination(core, parameter, place, batch)
     if params.get("reorder"):
         batch.sort(key=queue.position)
+    ((parameter, place),) = places.items()
+    before = _destination(core, parameter, place, batch)
     old_order = [item.uid for item in queue] if len(batch) == len(queue) else None
     d.write(*queue.move(batch, before))
     if old_order != [item.uid for item in queue] if old_order is not None else True:

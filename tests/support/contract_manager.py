@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ COUNT = plan("count", ["det"])
 class ContractManager(RunningManager):
     """A running manager with the profile of the tests."""
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(startup_files=PROFILE, **arguments)
+    def __init__(self, *, startup_files: Mapping[str, str] | None = PROFILE, **arguments: Any) -> None:
+        super().__init__(startup_files=startup_files, **arguments)
         self._releases = 0
 
     # The queue --------------------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ class ContractManager(RunningManager):
         self.accepted("queue_autostart", enable=False)
         self.accepted("queue_clear")
         status = self.status()
-        if status["manager_state"] != "idle" or status["worker_environment_exists"] and not environment:
+        if status["manager_state"] != "idle" or (status["worker_environment_exists"] and not environment):
             if status["worker_environment_state"] != "closed":
                 self.call("environment_destroy")
             status = self.wait_idle()

@@ -1,0 +1,121 @@
+"""What the fault tests do to a manager: a small startup directory, and what is to be true after a fault."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contract_manager import QUICK, ContractManager, Item, plan
+from running_manager import Status
+
+ENGINE = "from bluesky import RunEngine\nfrom bluesky.plan_stubs import null\n\nRE = RunEngine({})\n"
+
+PROFILE = {
+    "00-engine.py": ENGINE,
+    "95-plans-of-tests.py": Path(__file__).with_name("plans_of_tests.py").read_text(),
+}
+"""A RunEngine and the plans that tests direct: opened faster than the simulated profile."""
+
+LONG = 30.0
+"""Seconds that a loaded machine may take for what takes well below one."""
+
+
+class FaultyManager(ContractManager):
+    """A manager that is going to have an accident."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**{"startup_files": PROFILE, **arguments})
+
+    # What is there ----------------------------------------------------------------------------------------------
+
+    @property
+    def running_uid(self) -> str | None:
+        item: Item = self.accepted("queue_get")["running_item"]
+        return item.get("item_uid")
+
+    def results(self) -> list[tuple[str, str]]:
+        """Name and exit status of each history entry."""
+        return [(entry["name"], entry["result"]["exit_status"]) for entry in self.history]
+
+    def counting_item(self) -> tuple[Item, Path]:
+        """An item that leaves a line in a file each time it runs, and the file."""
+        self._counts = getattr(self, "_counts", 0) + 1
+        path = self.directory / f"count-{self._counts}"
+        return plan("remember_start", str(path)), path
+
+    # What happens -----------------------------------------------------------------------------------------------
+
+    def kill_manager(self) -> int:
+        """SIGKILL for the manager process; returns its process id."""
+        pid = self.manager_pid
+        self.kill(pid)
+        return pid
+
+    def kill_manager_and_supervisor(self) -> None:
+        """Nothing is left but the worker and Redis."""
+        manager = self.manager_pid
+        self.kill(self.supervisor_pid)
+        self.kill(manager)
+
+    def wait_new_manager(self, old: int) -> Status:
+        """The first status of the manager that the supervisor started in place of the one with this process id."""
+        wait_until(lambda: any(pid != old for pid in self._with("queueserver_manager ")), "a new manager process")
+        return self.wait_answer()
+
+    def wait_worker_gone(self, timeout: float = LONG) -> Status:
+        """The status when the environment is closed and the manager idle."""
+        return self.wait_status(
+            lambda s: s["manager_state"] == "idle" and s["worker_environment_state"] == "closed", timeout
+        )
+
+    def wait_running(self) -> Status:
+        """The status when a plan is in the RunEngine."""
+        return self.wait_status(lambda s: s["re_state"] == "running" and s["manager_state"] == "executing_queue", LONG)
+
+    def wait_history(self, number: int) -> list[Item]:
+        """The history when it has so many entries and the manager is idle."""
+        self.wait_status(lambda s: s["items_in_history"] == number and s["manager_state"] == "idle", LONG)
+        return self.history
+
+    def spooled_ends(self) -> int:
+        """How many ends of items workers have written down and no manager has stored."""
+        files = self.data_dir.glob("workers/*/spool/*.jsonl")
+        return sum(len(path.read_bytes().split()) > 0 for path in files)
+
+    def works_on(self) -> None:
+        """A plan can be run: nothing is stuck."""
+        if not self.status()["worker_environment_exists"]:
+            self.open_environment()
+        self.accepted("queue_clear")
+        before = len(self.history)
+        self.run(QUICK)
+        after = self.history
+        assert len(after) == before + 1
+        assert after[-1]["result"]["exit_status"] == "completed"
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout: float = LONG) -> None:
+    """Wait for something that no status tells, for example a process or a file."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"there is no {what} within {timeout:g} s"
+        time.sleep(0.005)
+
+
+def assert_lost_in_hand(manager: FaultyManager, item: Item, cause: str) -> Item:
+    """The item's worker was lost: history, queue and status say so. Returns the item's copy in the queue."""
+    entry = next(entry for entry in manager.history if entry["item_uid"] == item["item_uid"])
+    assert entry["result"]["exit_status"] == "failed"
+    assert cause in entry["result"]["msg"]
+    first: Item = manager.queue[0]
+    assert first["name"] == item["name"]
+    assert first["item_uid"] != item["item_uid"]
+    assert first["requeued_from"] == item["item_uid"]
+    status = manager.status()
+    assert status["manager_state"] == "idle"
+    assert status["running_item_uid"] is None
+    assert status["queue_autostart_enabled"] is False
+    assert status["worker_environment_exists"] is False
+    return first

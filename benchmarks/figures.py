@@ -1,0 +1,55 @@
+"""The rows of the table, in its order."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from benchmarks.samples import Statistic
+from benchmarks.targets import Target, at_least, at_most, over_floor, times_upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row: what is measured, in which unit, and what it is to reach."""
+
+    key: str
+    title: str
+    unit: str
+    target: Target
+    statistic: Statistic = statistics.median
+
+
+PLANS_PER_S = "plans/s"
+PER_S = "/s"
+MS = "ms"
+S = "s"
+MB = "MB"
+
+FIGURES = (
+    Figure("plans.noop", "No-op plans through the queue, start to start", PLANS_PER_S, at_least(150)),
+    Figure("plans.count", "`count([det], num=1)`, start to start", MS, over_floor(5)),
+    Figure("status.1", "`status`, 1 client", PER_S, times_upstream(1.2)),
+    Figure("status.8", "`status`, 8 clients", PER_S, times_upstream(1.5)),
+    Figure("add.0", "`queue_item_add`, empty queue", PER_S, at_least(2500)),
+    Figure("add.10000", "`queue_item_add`, 10,000 queued", PER_S, at_least(2500)),
+    Figure("add.100000", "`queue_item_add`, 100,000 queued", PER_S, at_least(2500)),
+    Figure("add.even", "`queue_item_add`, slowest over fastest of the three", "", at_least(0.8)),
+    Figure("batch.add", "`queue_item_add_batch` of 1,000", S, at_most(0.15)),
+    Figure("batch.status", "`status` meanwhile, slowest reply", MS, at_most(20)),
+    Figure("get.10000", "`queue_get`, 10,000 queued", MS, at_most(8)),
+    Figure("edit.move", "`queue_item_move` by uid, 10,000 queued", MS, at_most(1)),
+    Figure("edit.remove", "`queue_item_remove` by uid, 10,000 queued", MS, at_most(1)),
+    Figure("edit.move_batch", "`queue_item_move_batch` of 100, 10,000 queued", MS, at_most(10)),
+    Figure("control.pause", "`re_pause` to `paused` in the status", MS, at_most(20)),
+    Figure("control.resume", "`re_resume` to `running` in the status", MS, at_most(20)),
+    Figure("control.abort", "`re_abort` to `idle` in the status", MS, over_floor(15)),
+    Figure("environment.open", "Environment open, simulated profile", S, over_floor(0.2, limit=0.8)),
+    Figure("environment.open_other", "Environment open, a profile of one's own", S, over_floor(0.2)),
+    Figure("environment.open_cold", "Environment open, no interpreter kept ready", S, over_floor(0.2)),
+    Figure("environment.close", "Environment close", S, at_most(0.1)),
+    Figure("console.rate", "Console burst of 20,000 lines", "lines/s", at_least(60_000)),
+    Figure("console.received", "Lines of it received", "", at_least(20_000), min),
+    Figure("memory.empty", "Manager resident memory, empty", MB, at_most(60)),
+    Figure("memory.100000", "Manager resident memory, 100,000 items", MB, at_most(130)),
+)

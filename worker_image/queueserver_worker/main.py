@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     config = _configuration(options.config, console)
     if changed := warm.changed_file():
         _exit(console, ExitCode.STALE_INTERPRETER, f"'{changed}' has changed since this interpreter imported it.")
+    # Its end tells who sent the configuration that it is taken.
+    _leave_standard_input()
     importlib.invalidate_caches()
     _run(config, console)
 
@@ -87,14 +89,17 @@ def _configuration(source: str, console: Console) -> WorkerConfig:
 
 
 def _read_standard_input() -> str:
-    """One line; then startup code that reads standard input finds it at its end."""
     line = b""
     while not line.endswith(b"\n") and (data := os.read(0, 65536)):
         line += data
+    return line.decode("utf-8")
+
+
+def _leave_standard_input() -> None:
+    """Startup code that reads standard input finds nothing there."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    return line.decode("utf-8")
 
 
 def _run(config: WorkerConfig, console: Console) -> NoReturn:

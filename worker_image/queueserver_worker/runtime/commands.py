@@ -79,6 +79,8 @@ class Commands:
         uid = content.get("item_uid") if isinstance(content, dict) else None
         if not isinstance(uid, str) or not uid:
             return "The item is not a mapping with a non-empty 'item_uid'."
+        if self._reports.knows_item(uid):
+            return f"The worker was told to run item '{uid}' before; no item runs twice."
         if refusal := self._state.decide(lambda view: accept_item(view, uid)):
             return refusal
         self._reports.item_received(uid, command_id, text)

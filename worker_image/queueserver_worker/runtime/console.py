@@ -115,6 +115,7 @@ class Console:
         self.buffer = ConsoleBuffer()
         self._writers: list[DirectWriter | ThreadWriter] = []
         self._tees: list[Tee] = []
+        self._streams: list[io.TextIOWrapper] = []
 
     def detach_copies(self) -> None:
         """Leave the manager out of it; for a forked child."""
@@ -134,7 +135,7 @@ class Console:
 
     def push(self) -> None:
         """Hand over unfinished lines without waiting."""
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.stdout, sys.stderr, *self._streams):
             # Startup code may have put anything in their place, or closed them.
             with contextlib.suppress(Exception):
                 stream.flush()

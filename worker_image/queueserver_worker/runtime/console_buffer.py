@@ -29,7 +29,8 @@ class ConsoleBuffer:
 
     def __init__(self, limit: int = MAX_BUFFERED) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer that prints may run while its thread is in here.
+        self._lock = threading.RLock()
         self._chunks: deque[str] = deque()
         self._size = 0
         self._dropped = 0

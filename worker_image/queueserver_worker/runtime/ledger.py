@@ -34,6 +34,10 @@ class ItemLedger:
             ended = replace(entry, stage=ItemStage.ENDED, time_start=event.time_start, end=event)
             self._entries[event.item_uid] = ended
 
+    def knows(self, item_uid: str) -> bool:
+        """Whether the worker was told to run this item before."""
+        return item_uid in self._entries
+
     def entries(self) -> tuple[LedgerEntry, ...]:
         """All entries, oldest first."""
         return tuple(self._entries.values())

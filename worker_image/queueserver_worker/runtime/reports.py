@@ -42,6 +42,11 @@ class Reports:
         """Call `notify` after every new report."""
         self._notify = notify
 
+    def knows_item(self, item_uid: str) -> bool:
+        """Whether the worker was told to run this item before, as far as it remembers."""
+        with self._lock:
+            return self._ledger.knows(item_uid)
+
     def item_received(self, item_uid: str, command_id: str, item: bytes) -> None:
         """An item was accepted."""
         with self._lock:

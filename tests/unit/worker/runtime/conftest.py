@@ -234,6 +234,7 @@ class Worker:
         *,
         preload: tuple[str, ...] = (),
         config_text: str | None = None,
+        stdin: int = subprocess.PIPE,
         stdout: int | None = None,
         path: str = "",
     ) -> Worker:
@@ -246,7 +247,7 @@ class Worker:
         with self.output_file.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.PIPE,
+                stdin=stdin,
                 stdout=output if stdout is None else stdout,
                 stderr=output,
                 start_new_session=True,
@@ -262,8 +263,8 @@ class Worker:
         self.process.stdin.close()
 
     def close_stdin(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
     def wait_exit(self, timeout: float = 15.0) -> int:
         return self.process.wait(timeout)

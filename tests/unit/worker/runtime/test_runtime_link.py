@@ -144,6 +144,9 @@ def test_a_command_that_comes_again_is_answered_and_not_repeated(bench: Bench) -
     manager.send(Command("same", 1, RunItem(item)))
     manager.wait(lambda: manager.result_count > count)
     assert manager.results["same"] == first
+    again = manager.tell(RunItem(item), "another")
+    assert not again.ok
+    assert "no item runs twice" in again.msg
     other = bench.item("one_run")
     manager.tell(RunItem(other))
     assert manager.wait_end(bench.uid_of(other)).scan_ids == (2,)

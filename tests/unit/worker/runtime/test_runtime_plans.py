@@ -100,7 +100,7 @@ def test_a_deferred_pause_is_pending_until_the_checkpoint(bench: Bench) -> None:
     manager.wait_state("running")
     manager.snapshots.clear()
     assert manager.tell(Pause(deferred=True)).ok
-    manager.wait(lambda: manager.snapshots and manager.snapshots[0].pause_pending)
+    manager.wait(lambda: any(snapshot.pause_pending for snapshot in manager.snapshots))
     assert not manager.wait_state("paused").pause_pending
     assert manager.tell(Finish("stop")).ok
     assert manager.wait_end(uid).exit_status is ExitStatus.STOPPED

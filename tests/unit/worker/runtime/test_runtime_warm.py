@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -76,6 +77,29 @@ def test_a_warm_interpreter_with_stale_code_gives_way_to_a_cold_one(bench: Bench
     assert worker.wait_exit() == 75
     assert str(file) in worker.output
     assert not manager.hellos
+
+
+def test_standard_input_is_let_go_only_when_the_configuration_is_taken(bench: Bench) -> None:
+    """Whoever sent the configuration sees the end of the channel while the process lives, or only with its end."""
+    for stale in (False, True):
+        directory = bench.directory / str(stale)
+        directory.mkdir()
+        file, marker = marked_module(directory)
+        age(file)
+        worker = bench.worker()
+        ours, theirs = socket.socketpair()
+        with ours:
+            worker.start(preload=("beamline_library",), path=str(file.parent), stdin=theirs.fileno())
+            theirs.close()
+            wait_until_warm(worker, marker)
+            if stale:
+                file.write_text("VALUE = 'new'\n")
+            ours.sendall(worker.config.to_json().encode() + b"\n")
+            assert ours.recv(1) == b""
+            if stale:
+                assert worker.wait_exit() == 75
+            else:
+                assert worker.alive
 
 
 def test_a_module_that_cannot_be_imported_ahead_of_time_leaves_it_to_a_cold_interpreter(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,30 @@ from running_manager import Status
 
 ENGINE = "from bluesky import RunEngine\nfrom bluesky.plan_stubs import null\n\nRE = RunEngine({})\n"
 
+MORE_PLANS = """
+from pathlib import Path
+
+import bluesky.plan_stubs as bps
+
+
+def hold_then_fail(release: str):
+    while not Path(release).exists():
+        yield from bps.sleep(0.005)
+    raise RuntimeError("it fails as it was told to")
+
+
+def hold_before_checkpoint(go_on: str, release: str):
+    yield from bps.checkpoint()
+    while not Path(go_on).exists():
+        yield from bps.sleep(0.005)
+    while not Path(release).exists():
+        yield from bps.checkpoint()
+        yield from bps.sleep(0.005)
+"""
+
 PROFILE = {
     "00-engine.py": ENGINE,
+    "90-more-plans.py": MORE_PLANS,
     "95-plans-of-tests.py": Path(__file__).with_name("plans_of_tests.py").read_text(),
 }
 """A RunEngine and the plans that tests direct: opened faster than the simulated profile."""
@@ -58,6 +81,15 @@ class FaultyManager(ContractManager):
         manager = self.manager_pid
         self.kill(self.supervisor_pid)
         self.kill(manager)
+
+    def terminate_and_wait(self, pid: int) -> None:
+        """SIGTERM for a process, which ends in order."""
+        self.kill(pid, signal.SIGTERM)
+        wait_until(lambda: pid not in self.processes(), f"end of the process {pid}")
+
+    def let_go_on(self) -> None:
+        """Let startup code go on that waits for it."""
+        (self.directory / "startup" / "go-on").touch()
 
     def wait_new_manager(self, old: int) -> Status:
         """The first status of the manager that the supervisor started in place of the one with this process id."""

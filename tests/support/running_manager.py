@@ -353,6 +353,15 @@ class RunningManager:
         """The status when the manager is idle."""
         return self.wait_status(lambda status: status["manager_state"] == "idle", timeout)
 
+    def watch(self) -> None:
+        """Record what is published from now on in `seen`; returns when the subscription is known to work."""
+        if self._statuses is None:
+            deadline = time.monotonic() + WAIT_DEADLINE
+            while self._next_status(_SILENCE) is None:
+                assert time.monotonic() < deadline, self._explain("no status is published")
+        self.take_statuses()
+        self.seen.clear()
+
     def take_statuses(self) -> list[Status]:
         """Everything published so far, oldest first; the subscription begins with the first call."""
         while self._next_status(0) is not None:

@@ -52,7 +52,7 @@ def test_leaving_is_quick_and_in_order(bench: Bench) -> None:
     manager.wait(lambda: "the exit handler ran" in manager.console_text)
     assert EnvironmentState.CLOSING in {snapshot.environment_state for snapshot in manager.snapshots}
     assert not spool_path(worker.spool_dir, "opening-1").exists()
-    assert duration < 0.1
+    assert duration < 0.3  # tearing down the interpreter alone would take longer
 
 
 def test_an_exit_handler_that_fails_does_not_keep_the_worker(bench: Bench) -> None:

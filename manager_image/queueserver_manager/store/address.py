@@ -20,7 +20,7 @@ from queueserver_manager.store.errors import AddressError
 DEFAULT_PORT = 6379
 
 _FORMS = "'host', 'host:port', 'host:port/db', or a URL 'redis://', 'rediss://' (TLS) or 'unix://'"
-_PLAIN = re.compile(r"(?P<host>\[[^\[\]]+\]|[^\s:/@\[\]]+)(?::(?P<port>[^/]*))?(?:/(?P<db>.*))?")
+_PLAIN = re.compile(r"(?P<host>\[[^\[\]]+\]|[^\s:/@\[\]]+)(?::(?P<port>[^/@]*))?(?:/(?P<db>[^@]*))?")
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"})
 _CONNECT_SECONDS = 5.0
 
@@ -91,8 +91,11 @@ def _parse_url(text: str) -> RedisAddress:
         parts = urlsplit(text)
         port = parts.port
         query = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
-    except ValueError as error:
-        raise AddressError(f"Redis address {_hidden(text)!r} cannot be understood: {error}.") from None
+    except ValueError:
+        raise AddressError(
+            f"Redis address {_hidden(text)!r} cannot be understood: its port or its options are not valid. Special "
+            f"characters in a password are written as %XX, such as %2F for a slash."
+        ) from None
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise AddressError(f"Redis address {_hidden(text)!r} has an unknown scheme: expected {_FORMS}.")
     allowed = {"db"} | (_TLS_OPTIONS if parts.scheme == "rediss" else set())
@@ -129,19 +132,19 @@ def _parse_url(text: str) -> RedisAddress:
 def _port(value: str, text: str) -> int:
     if not value.isascii() or not value.isdigit() or not 0 < int(value) < 65536:
         raise AddressError(
-            f"Redis address {_hidden(text)!r} has the port {value!r}: expected a number from 1 to 65535."
+            f"Redis address {_hidden(text)!r} has a port that is not valid: expected a number from 1 to 65535."
         )
     return int(value)
 
 
 def _db(value: str, text: str) -> int:
     if not value.isascii() or not value.isdigit():
-        raise AddressError(f"Redis address {_hidden(text)!r} has the database {value!r}: expected a number, such as 0.")
+        raise AddressError(f"Redis address {_hidden(text)!r} has a database that is not valid: expected a number.")
     return int(value)
 
 
 def _hidden(text: str) -> str:
-    """The address without what may be a user name and a password."""
+    """The address without what may be a user name and a password; messages never quote single parts of it."""
     scheme, mark, rest = text.rpartition("://")
     credentials, at, where = rest.rpartition("@")
     return f"{scheme}{mark}{'...' if credentials else ''}{at}{where}"

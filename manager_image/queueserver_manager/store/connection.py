@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,6 +15,8 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, 
 
 from queueserver_manager.store.address import RedisAddress
 from queueserver_manager.store.errors import StoreError, StoreLost
+
+_log = logging.getLogger(__name__)
 
 Argument = str | bytes | int
 
@@ -176,7 +179,7 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        return self._session is not None
+        return self._session is not None and not self._session.ended.done()
 
     async def open(self, wait_seconds: float) -> None:
         """Open the first session; raises `StoreLost` when that is not possible for so long."""
@@ -199,14 +202,14 @@ class Link:
     @property
     def session(self) -> Session:
         if self._session is not None:
-            return self._session
+            return self._session  # one that has just ended says so itself
         if self._given_up is not None:
             raise self._given_up
         raise StoreLost(self._why_lost, unknown=False)
 
     async def wait_connected(self) -> None:
         """Return when there is a session; raises the error for which the link gave up."""
-        while self._session is None:
+        while not self.connected:
             if self._given_up is not None:
                 raise self._given_up
             self._settled.clear()
@@ -261,4 +264,6 @@ class Link:
             try:
                 return await self._new_session()
             except StoreLost as error:
+                if str(error) != self._why_lost:
+                    _log.warning("%s", error)
                 self._why_lost = str(error)

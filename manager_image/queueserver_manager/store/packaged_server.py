@@ -196,8 +196,8 @@ def _prepare(data_dir: Path, runtime_dir: Path) -> _Place:
             f"name another one."
         )
     data = data_dir.resolve()
-    name = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
-    place = _Place(data, runtime_dir.resolve() / f"valkey-{name}.sock")
+    name = hashlib.sha256(os.fsencode(data)).hexdigest()[:6]
+    place = _Place(data, runtime_dir.resolve() / f"redis-{name}.sock")
     if len(os.fsencode(place.socket)) > _LONGEST_SOCKET_PATH:
         raise PackagedServerError(
             f"The path of the socket {place.socket} is longer than the {_LONGEST_SOCKET_PATH} bytes that the system "

@@ -228,6 +228,10 @@ class RedisStore:
         text: bytes | None = await self._link.call("GET", self._keys.blob(name))
         return text
 
+    async def ask(self, *command: str | bytes | int) -> Any:
+        """The reply to a command that reads data which are not the store's own, such as those to be taken over."""
+        return await self._link.call(*command)
+
     def _tell_lost(self, reason: str) -> None:
         self.on_lost(reason)
 
@@ -244,7 +248,7 @@ class RedisStore:
         if not self._fence:
             await session.call("CLIENT", "SETNAME", self._keys.client_connection(self._holder))
             return
-        reply = await self._run(session, scripts.REJOIN, (self._keys.meta,), self._epoch, self._last_token)
+        reply = await self._run(session, scripts.REJOIN, (self._keys.meta, self._keys.tokens), self._epoch, self._last_token)
         self._accept_epoch(reply)
         self._rolled_back = reply[3] == b"rolled-back"
         await session.call("CLIENT", "SETNAME", self._keys.holder_connection(self._holder))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from benchmarks.figures import FIGURES, Figure
 from benchmarks.report import machine_sentence, markdown, number, rows, write_page
 from benchmarks.samples import Samples, Side

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from benchmarks.samples import Samples, Side, percentile, summary
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from benchmarks.samples import Side
 from benchmarks.targets import Target, at_least, at_most, over_floor, times_upstream
 

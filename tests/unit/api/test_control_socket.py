@@ -334,7 +334,7 @@ def test_the_loop_sleeps_while_nothing_happens(start: Any, connect: Any, loop_th
     assert not threading.Event().wait(0.5)  # a span of time in which nothing is sent
     assert reads <= 2  # 0MQ's own business with the connection, never a loop
     ask(client, "echo")
-    assert 2 <= reads <= 8
+    assert 1 <= reads <= 8
 
 
 def test_several_addresses_at_once(start: Any, connect: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ class Worker:
 
     def receive(self) -> Message:
         return decode(self.socket.recv())
+
+
+def answers(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(address.removeprefix("ipc://")) == 0
 
 
 @pytest.fixture
@@ -140,6 +146,7 @@ def test_a_new_manager_at_the_same_address_makes_itself_known(
     worker.send(hello("opening-1"))
     wait_until(lambda: first.received)
     first.close()
+    wait_until(lambda: not answers(address))  # 0MQ closes in a thread of its own
     second = Link(loop_thread, zmq_context, address)
     try:
 

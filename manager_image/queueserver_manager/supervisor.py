@@ -90,14 +90,20 @@ class Supervisor:
                 self._start()
             self._wait()
             if self._pass_signals_on():
-                return code_after_signal(self._stopped_by)
+                return self._leave(code_after_signal(self._stopped_by))
             decision = self._reap()
             if isinstance(decision, Leave):
                 _say(decision.sentence)
-                return decision.code
+                return self._leave(decision.code)
             if isinstance(decision, Restart):
                 _say(decision.sentence)
                 self._start_at = time.monotonic() + decision.delay
+
+    def _leave(self, code: int) -> int:
+        """From here on no signal may change the exit code; the interpreter would restore its default action."""
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        return code
 
     def _remember(self, number: int, _frame: object) -> None:
         self._received.append(number)

@@ -58,18 +58,10 @@ class PlanQueue:
 
     def at(self, index: int) -> QueuedItem:
         """The item at a position counted from 0; raises IndexError."""
-        if 0 <= index < len(self._index):
-            if index >= len(self._index) // 2:  # the back is asked for as often as the front
-                index -= len(self._index)
-                for block in reversed(self._blocks):
-                    if -index <= len(block):
-                        return block[index]
-                    index += len(block)
-            for block in self._blocks:
-                if index < len(block):
-                    return block[index]
-                index -= len(block)
-        raise IndexError(index)
+        if not 0 <= index < len(self._index):
+            raise IndexError(index)
+        number, place = self._locate(index)
+        return self._blocks[number][place]
 
     def position(self, item: QueuedItem) -> int:
         """Position of an item of this queue, counted from 0."""
@@ -122,6 +114,21 @@ class PlanQueue:
 
     # Places and ranks ------------------------------------------------------------------------------------------
 
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Number of the block and place in it of a position (0 … length); looked for from the nearer end."""
+        behind = len(self._index) - index
+        if behind <= index:
+            for number in range(len(self._blocks) - 1, -1, -1):
+                size = len(self._blocks[number])
+                if behind <= size:
+                    return number, size - behind
+                behind -= size
+        for number, block in enumerate(self._blocks):
+            if index < len(block):
+                return number, index
+            index -= len(block)
+        raise AssertionError("the blocks hold fewer items than the index")
+
     def _detach(self, item: QueuedItem) -> None:
         item.block.remove(item) if item.block[0] is not item else item.block.pop(0)
         if not item.block and len(self._blocks) > 1:
@@ -143,12 +150,9 @@ class PlanQueue:
         return self._renumber(index, items)
 
     def _insert_into_blocks(self, index: int, items: list[QueuedItem]) -> None:
-        number = 0
-        while index > len(self._blocks[number]):
-            index -= len(self._blocks[number])
-            number += 1
+        number, place = self._locate(index)
         block = self._blocks[number]
-        block[index:index] = items
+        block[place:place] = items
         if len(block) <= _BLOCK:
             for item in items:
                 item.block = block

@@ -101,7 +101,7 @@ def test_while_a_plan_runs_and_while_it_is_paused(manager: ContractManager) -> N
 
 def _sequence(manager: ContractManager, *names: str) -> list[tuple[Any, ...]]:
     """What was published of some fields, without repetitions."""
-    return [values for values, _ in groupby(_of(status, *names) for status in manager.take_statuses())]
+    return [values for values, _ in groupby(_of(status, *names) for status in manager.all_statuses())]
 
 
 def _contains_in_order(sequence: Iterable[object], expected: Iterable[object]) -> bool:
@@ -236,7 +236,7 @@ def test_immediate_pause_is_not_pending(manager: ContractManager) -> None:
     held.pause("immediate")
     manager.accepted("re_abort")
     manager.wait_idle()
-    assert {status["pause_pending"] for status in manager.take_statuses()} == {False}
+    assert {status["pause_pending"] for status in manager.all_statuses()} == {False}
 
 
 def test_numbers_of_items_follow_queue_and_history(manager: ContractManager) -> None:

@@ -368,6 +368,16 @@ class RunningManager:
             pass
         return self.seen
 
+    def all_statuses(self) -> list[Status]:
+        """Everything published since `watch`, up to the present status of a manager that has come to rest."""
+        uid = self.status()["status_uid"]
+        deadline = time.monotonic() + WAIT_DEADLINE
+        while not self.seen or self.seen[-1]["status_uid"] != uid:
+            if self._next_status(_SILENCE) is None:
+                uid = self.status()["status_uid"]
+            assert time.monotonic() < deadline, self._explain("the present status is not published")
+        return self.seen
+
     def _next_status(self, timeout: float) -> Status | None:
         if not self.publish:
             time.sleep(min(timeout, 0.02))

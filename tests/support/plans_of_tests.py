@@ -3,6 +3,7 @@
 A plan that waits goes on when the file `release` exists, so tests decide how long it takes.
 """
 
+import json
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
@@ -68,16 +69,14 @@ def remember_start(path: str):
     yield from bps.null()
 
 
+def write_start_document(path: str):
+    """Open and close a run; write its start document as JSON."""
+    yield from bps.subscribe("start", lambda _, document: Path(path).write_text(json.dumps(document)))
+    yield from bps.open_run()
+    yield from bps.close_run()
+
+
 def forget_plan(name: str):
     """Take a plan out of the environment, which the lists of the manager do not know."""
     globals().pop(name, None)
     yield from bps.null()
-
-
-def restore_plan(name: str):
-    """Put a plan that was taken out back."""
-    globals()[name] = _PLANS[name]
-    yield from bps.null()
-
-
-_PLANS = {"remember_start": remember_start}

@@ -35,12 +35,13 @@ from queueserver_manager.service import Service
 from queueserver_manager.settings.errors import Notice, SettingsError
 from queueserver_manager.settings.load import load_settings
 from queueserver_manager.settings.model import SECRET_VARIABLES, Settings
+from queueserver_manager.settings.startup import check_startup
 from queueserver_manager.store.address import parse_address
 from queueserver_manager.store.errors import AddressError, PackagedServerError, StoreHeld, StoreLost, StoreTooNew
 from queueserver_manager.store.holder import this_process
 from queueserver_manager.store.packaged_server import ensure_packaged_server, stop_packaged_server
 from queueserver_manager.store.redis_store import RedisStore
-from queueserver_manager.supervised import Supervised
+from queueserver_manager.supervision import Supervision
 from queueserver_manager.workers import Workers
 
 _log = logging.getLogger("bluesky_queueserver.manager.manager")
@@ -52,15 +53,17 @@ _STORE_WAIT = 10.0
 
 def main() -> int:
     """Entry point; returns the exit code."""
+    supervision = Supervision.take(os.environ)
     try:
         settings, notices = load_settings(sys.argv[1:], os.environ)
+        notices += check_startup(settings)
     except SettingsError as error:
         return _refuse(error)
     console = Console(TerminalWriter() if settings.print_console_output else None)
     console.start()
     configure_logging(settings.log_level)
     try:
-        return uvloop.run(_run(settings, notices, console))
+        return uvloop.run(_run(settings, notices, console, supervision))
     except (SettingsError, BindError, AddressError, PackagedServerError, StoreLost, StoreTooNew) as error:
         return _refuse(error)
     except StoreHeld as error:
@@ -106,7 +109,7 @@ async def _open_store(settings: Settings) -> _Store:
     return _Store(redis, address, paths)
 
 
-async def _run(settings: Settings, notices: list[Notice], console: Console) -> int:
+async def _run(settings: Settings, notices: list[Notice], console: Console, supervision: Supervision | None) -> int:
     _log.info("Starting ZMQ server at '%s'", settings.zmq_control_addr)
     _log.info("ZMQ control channels: encryption %s", "enabled" if settings.zmq_private_key else "disabled")
     _log.info("Starting RE Manager process")
@@ -120,6 +123,8 @@ async def _run(settings: Settings, notices: list[Notice], console: Console) -> i
         manager = Manager(settings, store, epoch, console)
         try:
             await manager.start()
+            if supervision is not None:  # from the first beat on a crash is answered by a new start
+                supervision.attach(asyncio.get_running_loop(), manager.supervisor_lost)
             return await manager.service.ended
         finally:
             worker_left = manager.has_environment
@@ -154,12 +159,11 @@ class Manager:
             self._worker_config,
             self._worker_ended,
             log_dir=store.paths.worker_log_dir,
-            preload=settings.preload if settings.warm_worker else (),
+            preload=settings.preload,
             hidden_variables=SECRET_VARIABLES,
         )
         self.workers = Workers(self.service, launcher, epoch, str(store.paths.spool_dir), self._show_worker_text)
         self.service.worker_side = self.workers
-        self._supervised = Supervised.from_environment(os.environ)
 
     @property
     def has_environment(self) -> bool:
@@ -188,7 +192,6 @@ class Manager:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
-        self._supervised.begin(self._terminate)
         _log.info("Starting ZeroMQ server ...")
         _log.info("ZeroMQ server is waiting on %s", settings.zmq_control_addr)
 
@@ -197,8 +200,15 @@ class Manager:
 
     def _terminate(self) -> None:
         _log.info("The manager was asked to end.")
-        decision = termination.terminate(self.service.core, self._settings.on_terminate, time.time())
-        self.service.carry_out(decision)
+        self._end(self._settings.on_terminate)
+
+    def supervisor_lost(self) -> None:
+        """Nobody would start this manager again: it leaves in order and leaves a plan alone."""
+        _log.warning("The supervisor of the manager has gone; the manager leaves.")
+        self._end("LEAVE")
+
+    def _end(self, on_terminate: str) -> None:
+        self.service.carry_out(termination.terminate(self.service.core, on_terminate, time.time()))
 
     def _worker_config(self, opening_id: str, token: str, permissions: dict[str, Any] | None) -> WorkerConfig:
         paths, settings = self._store.paths, self._settings
@@ -219,7 +229,6 @@ class Manager:
 
     async def close(self) -> None:
         """Close everything but the store; a running worker is left alone."""
-        self._supervised.close()
         await self.service.close()
         await self.workers.close()
         if hasattr(self.service, "control"):

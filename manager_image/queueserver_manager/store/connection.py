@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 Argument = str | bytes | int
 
+_CONNECT_SECONDS = 5.0
 _FIRST_DELAY_SECONDS = 0.05
 _LONGEST_DELAY_SECONDS = 1.0
 
@@ -87,22 +88,22 @@ class Session:
         """Close the connection and wait until it is closed."""
         self._break(f"The connection to Redis at {self._where} was closed.")
         self._reader.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._reader
+        await asyncio.wait([self._reader])
         with suppress(RedisError, OSError):
             await self._connection.disconnect()
 
     async def _read(self) -> None:
         try:
-            while True:
+            while self._end is None:
                 answer: Any
                 try:
                     answer = await self._connection.read_response(disable_decoding=True, disconnect_on_error=False)
                 except (ResponseError, BusyLoadingError) as error:
                     answer = error
-                reply = self._waiting.popleft()
-                if not reply.done():
-                    reply.set_result(answer)
+                if self._waiting:  # else it comes too late: the connection was given up meanwhile
+                    reply = self._waiting.popleft()
+                    if not reply.done():
+                        reply.set_result(answer)
         except (RedisError, OSError) as error:
             self._break(self._broken(error))
 
@@ -123,10 +124,12 @@ async def open_session(address: RedisAddress, reply_seconds: float) -> Session:
     """Connect and log in; raises `StoreLost` with a sentence that says why it is not possible."""
     connection = address.new_connection()
     try:
-        await connection.connect()  # type: ignore[no-untyped-call]
+        # It has a time limit of its own for the socket, but none for the replies while it logs in.
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await connection.connect()  # type: ignore[no-untyped-call]
     except (RedisError, OSError) as error:
         with suppress(RedisError, OSError):
-            await connection.disconnect()
+            await connection.disconnect(nowait=True)
         raise StoreLost(_why_not(address, error), unknown=False) from None
     except asyncio.CancelledError:
         with suppress(RedisError, OSError):
@@ -141,10 +144,14 @@ def _packed(command: tuple[Argument, ...]) -> bytes:
 
 
 def _why_not(address: RedisAddress, error: Exception) -> str:
-    if isinstance(error, AuthenticationError):
-        return f"Redis at {address} does not accept the credentials: {error}."
+    if isinstance(error.__cause__, RedisError):
+        error = error.__cause__  # what Redis answered while the connection logged in
     if isinstance(error, BusyLoadingError):
         return f"Redis at {address} is still loading its data."
+    if isinstance(error, AuthenticationError | ResponseError):
+        return f"Redis at {address} does not accept the log-in: {str(error).rstrip('.')}."
+    if isinstance(error, TimeoutError):
+        return f"Redis at {address} does not answer."
     return f"Redis at {address} cannot be reached: {str(error).rstrip('.')}."
 
 

@@ -248,7 +248,8 @@ class RedisStore:
         if not self._fence:
             await session.call("CLIENT", "SETNAME", self._keys.client_connection(self._holder))
             return
-        reply = await self._run(session, scripts.REJOIN, (self._keys.meta, self._keys.tokens), self._epoch, self._last_token)
+        keys = (self._keys.meta, self._keys.tokens)
+        reply = await self._run(session, scripts.REJOIN, keys, self._epoch, self._last_token)
         self._accept_epoch(reply)
         self._rolled_back = reply[3] == b"rolled-back"
         await session.call("CLIENT", "SETNAME", self._keys.holder_connection(self._holder))

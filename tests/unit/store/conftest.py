@@ -102,6 +102,8 @@ def place() -> Iterator[Server]:
 
 @pytest.fixture
 def server(place: Server) -> Server:
+    """A server that forces every commit to disk: a kill takes nothing that was acknowledged."""
+    place.appendfsync = "always"
     asyncio.run(place.start())
     return place
 

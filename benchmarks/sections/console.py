@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import zmq
@@ -15,6 +16,7 @@ LINES = 20_000
 _QUIET = 2.0
 """Seconds without text after which nothing more is expected."""
 _LONGEST = 60.0
+_LINE = re.compile(r"LINE (\d+)(?: (\d+\.\d+))?")
 
 
 def measure(bench: Bench) -> None:
@@ -47,14 +49,15 @@ def _burst(server: Server) -> tuple[float, int]:
         subscriber.close(0)
     with Client(server.address) as client:
         client.wait(idle, 30)
-    text, first, last, seen = "", 0.0, 0.0, set()
+    text, first, last = "", 0.0, 0.0
+    seen = set()
     for arrived, part in arrivals:
         *lines, text = (text + part).split("\n")
         for line in lines:
-            if line.startswith("LINE "):
-                words = line.split()
-                seen.add(int(words[1]))
-                first = float(words[2]) if len(words) == 3 else first
+            # Not from the beginning to the end: other processes may print into the line.
+            if match := _LINE.search(line):
+                seen.add(int(match[1]))
+                first = float(match[2]) if match[2] else first
                 last = arrived
     return last - first, len(seen)
 

@@ -76,8 +76,7 @@ def _add(bench: Bench, one: _Filled) -> None:
 
 def _edit(bench: Bench, server: Server, client: Client) -> None:
     samples, side = bench.samples, server.side
-    items = client("queue_get")["items"]
-    uids = [item["item_uid"] for item in items]
+    uids = [item["item_uid"] for item in client("queue_get")["items"]]
     last = len(uids) - 1
     for i in range(4):
         samples.add("get.10000", side, 1e3 * client.timed("queue_get"))

@@ -16,7 +16,7 @@ CLIENTS = (1, 8)
 
 def measure(bench: Bench) -> None:
     """Closed loops of 1 and 8 clients."""
-    seconds = 0.5 if bench.quick else 2.0
+    seconds = 0.5 if bench.quick else 1.0
     request = wire.encode("status")
     with bench.servers() as servers:
         with wire.Client(servers[0].address) as client:
@@ -27,7 +27,7 @@ def measure(bench: Bench) -> None:
         command = [sys.executable, str(BARE / "echo.py"), floor, str(size), "300"]
         echo = subprocess.Popen(command)
         try:
-            for _ in bench.rounds(5):
+            for _ in bench.rounds(10):
                 for clients in CLIENTS:
                     for server in servers:
                         rate = wire.rate(server.address, request, clients, seconds)

@@ -198,13 +198,13 @@ class Service:
         assert d.reply is not None
         first, following = d.reads_history
         try:
-            items: list[Encoded] = []
+            texts: list[bytes] = []
             async for chunk in self.store.history_chunks(first, following - 1):
-                items.extend(map(Encoded, chunk))
+                texts += chunk
         except StoreError:
             self._reply(request, refuse(self.core, METHODS[request.method], StoreAway()).reply)
         else:
-            self._reply(request, {**d.reply, "items": items})
+            self._reply(request, {**d.reply, "items": Encoded.array(texts)})
 
     def _await_worker(self, request: Request, awaits: AwaitWorker) -> None:
         timer = self._loop.call_later(WORKER_ANSWER_TIMEOUT, self._worker_answers_not, awaits.command_id)

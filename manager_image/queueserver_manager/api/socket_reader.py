@@ -21,6 +21,10 @@ _MESSAGES_PER_TURN = 64
 _MOST_FRAMES = 32
 """Frames of one message; more are thrown away, since no peer has a use for them."""
 
+_NOW = int(zmq.DONTWAIT)
+_MORE_NOW = int(zmq.SNDMORE | zmq.DONTWAIT)
+"""Plain numbers: joining the flags for every frame would cost as much as sending it."""
+
 _log = logging.getLogger("bluesky_queueserver.manager.comms")
 
 
@@ -100,8 +104,8 @@ def send_now(socket: zmq.Socket[bytes], frames: list[bytes]) -> bool:
     """
     try:
         for frame in frames[:-1]:
-            socket.send(frame, zmq.SNDMORE | zmq.DONTWAIT)
-        socket.send(frames[-1], zmq.DONTWAIT)
+            socket.send(frame, _MORE_NOW)
+        socket.send(frames[-1], _NOW)
     except zmq.ZMQError:
         return False
     return True

@@ -22,7 +22,7 @@ def queue_get(core: Core, params: Params, d: Decision, now: float) -> Reply:
     """Items, the running item and the queue's uid: one consistent view."""
     running = core.state.running
     return success(
-        items=[Encoded(item.text) for item in core.state.queue],
+        items=Encoded.array([item.text for item in core.state.queue]),
         running_item={} if running is None else running.shown(),
         plan_queue_uid=core.state.uids["plan_queue_uid"],
     )

@@ -73,11 +73,14 @@ class Committer:
         self._on_back = on_back
         self._on_fatal = on_fatal
         self._gathering = _Batch()
+        self._dropped = False
+        """Writes came while the store was away: memory is ahead of it."""
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, writes: Sequence[Write], done: Done) -> None:
         """Make writes durable, then call `done`; without writes, wait for those before it."""
         if not self.connected:
+            self._dropped = self._dropped or bool(writes)
             done(not writes)
             return
         if not writes and self._task is None:
@@ -137,24 +140,26 @@ class Committer:
         behind, self._gathering = self._gathering, _Batch()
         self._on_lost(reason)
         behind.finish(False)
+        differs = bool(behind.writes)
         delay = _FIRST_DELAY
-        told = False
+        told = applied = False
         while True:
             try:
                 await self._store.wait_connected()
-                applied = unknown and await self._store.committed(token)
                 if not told:
+                    applied = unknown and await self._store.committed(token)
                     in_flight.finish(applied)
                     told = True
                 await self._store.commit(self._new_token(), ())  # it must take writes again, not only answer
-                await self._reload(not applied or bool(behind.writes) or self.rolled_back)
+                differs = differs or (bool(in_flight.writes) and not applied)
+                await self._reload(differs or self._dropped or self.rolled_back)
             except StoreLost:
                 # Connected but refusing, say because its disk is full: nothing tells when that ends.
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _LONGEST_DELAY)
             else:
                 break
-        self.rolled_back = False
+        self.rolled_back = self._dropped = False
         self.connected = True
         _log.info("The store is back.")
         self._on_back()

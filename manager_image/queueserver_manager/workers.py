@@ -26,14 +26,18 @@ from queueserver_manager.core import recovery, worker_events
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import (
     AcknowledgeEvents,
+    AskWorker,
     DismissWorker,
     Effect,
+    FindWorker,
     KillWorker,
     LaunchWorker,
     PrepareWorker,
     TellWorker,
     WelcomeWorker,
 )
+from queueserver_manager.core.model import Environment
+from queueserver_manager.core.states import ManagerState
 from queueserver_manager.launch.interface import Launcher, LaunchError, WorkerEnd, WorkerHandle
 from queueserver_manager.link.server import LinkServer
 from queueserver_manager.link.silence import SilenceWatch
@@ -65,7 +69,7 @@ class Workers:
         self._loop = asyncio.get_running_loop()
         self._silence = SilenceWatch(self._silent, self._heard)
         self._held: list[Callable[[], None]] = []
-        """Reports that need the store, kept in order while it is away."""
+        """Reports of the launcher, kept in order while the store is away."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -84,8 +88,12 @@ class Workers:
                 _log.warning("A worker was sent away: %s.", reason)
                 self._silence.forget(peer)
                 self.link.send(peer, Dismiss(self._epoch, reason))
+            case AskWorker(opening_id):
+                self.link.send(opening_id, Introduce())
             case LaunchWorker(opening_id, token):
                 self._in_background(self._launch(opening_id, token))
+            case FindWorker(opening_id, host, pid):
+                self._find(opening_id, host, pid)
             case KillWorker(opening_id, grace):
                 self._launcher.kill(opening_id, grace)
             case PrepareWorker():
@@ -112,12 +120,20 @@ class Workers:
             mapping = handle.as_mapping()
             self._with_store(lambda: worker_events.launched(self._core, opening_id, mapping, time.time()))
 
+    def _find(self, opening_id: str, host: str, pid: int) -> None:
+        handle = self._launcher.recognise(opening_id, host, pid)
+        if handle is not None:
+            mapping = handle.as_mapping()
+            self._with_store(lambda: worker_events.launched(self._core, opening_id, mapping, time.time()))
+
     # Reports ---------------------------------------------------------------------------------------------------
 
     def on_message(self, peer: str, message: ToManager) -> None:
         """Take a message of a worker; called by the link socket."""
+        if isinstance(message, Hello | Event) and not self._core.store_connected:
+            return  # the worker is asked for its hello once the store is back, and then sends its events again
         if isinstance(message, Hello):
-            self._with_store_do(lambda: self._hello(peer, message))
+            self._hello(peer, message)
             return
         environment = self._core.state.environment
         if environment is None or environment.opening_id != peer:
@@ -125,7 +141,7 @@ class Workers:
         self._silence.heard(peer)
         match message:
             case Event(seq, body):
-                self._with_store(lambda: worker_events.worker_event(self._core, seq, body, time.time()))
+                self._service.carry_out(worker_events.worker_event(self._core, seq, body, time.time()))
             case SnapshotChanged(snapshot):
                 self._service.carry_out(worker_events.worker_snapshot(self._core, snapshot, time.time()))
             case CommandResult(command_id, ok, msg):
@@ -182,12 +198,14 @@ class Workers:
     def _with_store(self, decide: Callable[[], Decision], then: Callable[[], None] | None = None) -> None:
         def work() -> None:
             self._service.carry_out(decide())
-            if then is not None:
-                self._service.committer.submit((), lambda durable: then() if durable else None)
+            self._service.committer.submit((), done)
 
-        self._with_store_do(work)
+        def done(durable: bool) -> None:
+            if not durable:
+                self._held.append(work)  # the store was lost meanwhile
+            elif then is not None:
+                then()
 
-    def _with_store_do(self, work: Callable[[], None]) -> None:
         if self._core.store_connected:
             work()
         else:
@@ -197,21 +215,30 @@ class Workers:
         """The store is back: ask the worker for its ledger, and take what it reported meanwhile."""
         environment = self._core.state.environment
         if environment is not None:
+            # What it says before its hello belongs to the time before: the hello tells what became of everything.
+            self.link.forget(environment.opening_id)
             self.link.send(environment.opening_id, Introduce())
-            self._later(ATTACH_TIMEOUT, self._attach_overdue)
         held, self._held = self._held, []
         for work in held:
-            self._with_store_do(work)
+            work()
+        environment = self._core.state.environment
+        if environment is not None and self._core.state.manager_state is ManagerState.INITIALIZING:
+            self._look_after(environment)  # loaded anew: it may be older than what was known
 
     # Start and end ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Take over what the predecessor left; called once, after the state was restored."""
         environment = self._core.state.environment
-        self._service.carry_out(recovery.begin(self._core, time.time()))
         if environment is None:
+            self._service.carry_out(recovery.begin(self._core, time.time()))
             self._launcher.prepare()
-            return
+        else:
+            self._look_after(environment)
+            self._service.carry_out(recovery.begin(self._core, time.time()))
+
+    def _look_after(self, environment: Environment) -> None:
+        """Watch the worker of a stored environment, or find that it has ended."""
         opening_id = environment.opening_id
         if environment.handle is None:
             self._later(UNRECORDED_TIMEOUT, lambda: self._never_came(opening_id))
@@ -231,7 +258,7 @@ class Workers:
     def _predecessor_ended(self, opening_id: str, cause: str) -> None:
         spooled = tuple(read_spool(self._spool_dir, opening_id))
         self._with_store(
-            lambda: recovery.predecessor_worker_ended(self._core, cause, spooled, time.time()),
+            lambda: recovery.predecessor_worker_ended(self._core, opening_id, cause, spooled, time.time()),
             then=lambda: remove_spool(self._spool_dir, opening_id),
         )
 

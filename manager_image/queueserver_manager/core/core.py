@@ -7,6 +7,7 @@ its writes durable and then carries out its effects.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,6 +42,8 @@ class Core:
         """Commands to the worker that wait for an answer."""
         self.history_numbers: dict[str, int] = {}
         """Numbers of the history entries that the request in hand names by uid; looked up in the store before it."""
+        self.recorded: deque[str] = deque(maxlen=200)
+        """Items whose end this manager has written to the history; more than a worker's ledger holds."""
         self.store_connected = True
         self._version = 0
 

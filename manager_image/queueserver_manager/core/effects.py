@@ -43,11 +43,27 @@ class DismissWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class AskWorker:
+    """Ask the worker of an opening to introduce itself: its ledger tells what became of the item in hand."""
+
+    opening_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchWorker:
     """Start the worker of an opening."""
 
     opening_id: str
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FindWorker:
+    """Watch the process of a worker that introduced itself and whose start is not recorded."""
+
+    opening_id: str
+    host: str
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +89,9 @@ Effect = (
     | AcknowledgeEvents
     | WelcomeWorker
     | DismissWorker
+    | AskWorker
     | LaunchWorker
+    | FindWorker
     | KillWorker
     | PrepareWorker
     | LeaveManager

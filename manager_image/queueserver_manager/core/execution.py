@@ -99,6 +99,7 @@ def record_end(core: Core, d: Decision, item: Item, end: ItemEnded) -> Item:
     entry = items.history_entry(item, items.result_of(end))
     d.write(AppendHistory(state.history_next, entry["item_uid"], end.time_stop, items.encode(entry)))
     state.history_next += 1
+    core.recorded.append(entry["item_uid"])
     core.renew("plan_history_uid")
     return entry
 

@@ -58,6 +58,9 @@ class Environment:
         return cls(**(values | {"stage": EnvironmentStage(values["stage"])}))
 
 
+_NOT_STORED = frozenset({"sent", "started", "refusal"})
+
+
 @dataclass(slots=True)
 class RunningItem:
     """The item in hand: taken from the queue (or sent for immediate execution), its end not yet recorded."""
@@ -72,6 +75,8 @@ class RunningItem:
     """This manager told the worker to run it (not stored: a later manager did not)."""
     started: bool = False
     """The worker reported to this manager that the RunEngine was called (not stored)."""
+    refusal: str = ""
+    """Why the worker does not run it; empty when it did not say so to this manager (not stored)."""
 
     @property
     def uid(self) -> str:
@@ -85,7 +90,7 @@ class RunningItem:
 
     def encode(self) -> bytes:
         """JSON text for the store."""
-        return items.encode({name: value for name, value in asdict(self).items() if name not in ("sent", "started")})
+        return items.encode({name: value for name, value in asdict(self).items() if name not in _NOT_STORED})
 
     @classmethod
     def decode(cls, text: bytes) -> RunningItem:

@@ -23,7 +23,7 @@ from queueserver_manager.core import execution, items
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED, token_hash
 from queueserver_manager.core.decision import Decision
-from queueserver_manager.core.effects import DismissWorker, KillWorker, TellWorker, WelcomeWorker
+from queueserver_manager.core.effects import DismissWorker, FindWorker, KillWorker, TellWorker, WelcomeWorker
 from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState, QueueMode, RunningItem
 from queueserver_manager.core.queue import PlanQueue, QueuedItem
 from queueserver_manager.core.states import ManagerState
@@ -40,9 +40,11 @@ def restore(core: Core, stored: StoredState) -> None:
     """Take the durable part of the state from the store; what the worker reports of itself stays as it is."""
     state = core.state
     fields = stored.fields or {}
-    before = state.environment
+    before, in_hand = state.environment, state.running
     state.queue = PlanQueue(stored.items)
     state.running = None if stored.running is None else RunningItem.decode(stored.running)
+    if in_hand is not None and state.running is not None and in_hand.command_id == state.running.command_id:
+        state.running = in_hand  # it knows what the worker was told and has reported
     state.history_first, state.history_next = stored.history_first, stored.history_next
     state.mode = QueueMode(**json.loads(fields.get("mode", b"{}")))
     state.autostart = json.loads(fields.get("autostart", b"false"))
@@ -54,10 +56,15 @@ def restore(core: Core, stored: StoredState) -> None:
         state.link, state.snapshot = LinkState.NONE, None
     else:
         state.link = LinkState.CONNECTING
-        if before is not None and before.opening_id == state.environment.opening_id:
-            # What was done while the store was away: the worker is being ended.
-            state.environment.stage = max(state.environment.stage, before.stage, key=list(EnvironmentStage).index)
+        if (
+            before is not None
+            and before.opening_id == state.environment.opening_id
+            and before.stage is EnvironmentStage.DESTROYING
+        ):
+            # Done without the store: the worker is being ended.
+            state.environment.stage = before.stage
     state.manager_state = S.INITIALIZING
+    core.recorded.clear()
     core.renew("plan_queue_uid", "plan_history_uid", "run_list_uid")
 
 
@@ -83,14 +90,19 @@ def begin_again(core: Core, now: float) -> Decision:
     elif state.environment is not None and state.environment.stage is EnvironmentStage.DESTROYING:
         core.enter(S.DESTROYING_ENVIRONMENT)
         core.store_environment(d)
+        execution.set_autostart(core, d, False)
+        execution.set_stop_pending(core, d, False)
     return conclude(core, d, now)
 
 
-def predecessor_worker_ended(core: Core, cause: str, spooled: tuple[ItemEnded, ...], now: float) -> Decision:
-    """The stored environment is proved to have ended while no manager was there."""
+def predecessor_worker_ended(
+    core: Core, opening_id: str, cause: str, spooled: tuple[ItemEnded, ...], now: float
+) -> Decision:
+    """The worker of a stored environment is proved to have ended, and nobody was there to see it."""
     d = Decision()
     state = core.state
-    assert state.environment is not None
+    if state.environment is None or state.environment.opening_id != opening_id:
+        return d
     for end in spooled:
         if state.running is not None and end.item_uid == state.running.uid:
             execution.finish_item(core, d, now, end, may_continue=False)
@@ -135,6 +147,8 @@ def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: fr
         d.cause(DismissWorker(peer, "the secret of the opening is wrong"))
         return d
     d.cause(WelcomeWorker(peer, state.worker_seq))
+    if environment.handle is None:  # the manager that started it died before it could record that
+        d.cause(FindWorker(environment.opening_id, hello.host, hello.pid))
     state.link = LinkState.ATTACHED
     state.snapshot = hello.snapshot
     lost = lost_writes(core, hello)
@@ -199,7 +213,7 @@ def _end_of_running(core: Core, d: Decision, now: float, end: ItemEnded, *, may_
 def _overrule(core: Core, d: Decision, now: float, entry: LedgerEntry, in_history: frozenset[str]) -> None:
     """The worker knows an item that the store does not show as running: the ledger wins, the queue stays stopped."""
     state = core.state
-    if entry.item_uid in in_history or not entry.item:
+    if entry.item_uid in in_history or entry.item_uid in core.recorded or not entry.item:
         return
     queued = state.queue.get(entry.item_uid)
     if queued is not None:
@@ -231,6 +245,9 @@ def _never_received(core: Core, d: Decision, now: float, running: RunningItem) -
             msg="The worker does not know the plan that it was told to run; its exit status is lost",
         )
         execution.finish_item(core, d, now, end, may_continue=False)
+    elif running.refusal:
+        end = ItemEnded(running.uid, ExitStatus.FAILED, running.time_start, now, msg=running.refusal, refused=True)
+        _end_of_running(core, d, now, end, may_continue=False)
     elif running.sent:  # the command was lost, or is on its way: its id makes the repetition harmless
         d.cause(TellWorker(running.command_id, RunItem(items.encode(running.item))))
     else:
@@ -247,13 +264,19 @@ def _take_state(core: Core, hello: Hello) -> None:
     state = core.state
     environment = state.environment
     assert environment is not None
-    found = _state_of(environment, running=state.running is not None, paused=hello.snapshot.re_state == "paused")
+    paused = hello.snapshot.re_state == "paused"
+    found = _state_of(environment, running=state.running is not None, paused=paused)
     if state.manager_state is S.INITIALIZING:
         state.pause_requested = hello.snapshot.pause_pending
         state.pause_deferred = hello.snapshot.pause_pending
         core.enter(found)
     elif state.manager_state is S.IDLE and state.running is not None:  # taken over from the ledger
         core.enter(S.STARTING_QUEUE)
+        core.enter(found)
+    elif found is S.PAUSED and state.manager_state in (S.STARTING_QUEUE, S.EXECUTING_QUEUE):  # while the link was down
+        state.pause_requested = False
+        core.enter(found)
+    elif found is S.EXECUTING_QUEUE and state.manager_state is S.PAUSED:
         core.enter(found)
 
 

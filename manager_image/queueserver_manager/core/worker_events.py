@@ -24,7 +24,7 @@ from queueserver_manager.core import execution, items
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED
 from queueserver_manager.core.decision import Decision
-from queueserver_manager.core.effects import AcknowledgeEvents, KillWorker
+from queueserver_manager.core.effects import AcknowledgeEvents, AskWorker, KillWorker
 from queueserver_manager.core.model import EnvironmentStage, LinkState
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import SetField
@@ -156,6 +156,10 @@ def command_result(core: Core, result: CommandResult, now: float) -> Decision:
         state.pause_deferred = body.deferred
     elif isinstance(body, Resume | Finish) and result.ok and state.manager_state is S.PAUSED:
         core.enter(S.EXECUTING_QUEUE)
+    elif not result.ok and state.running is not None and result.command_id == state.running.command_id:
+        # It may be one that the worker knows by another command: its ledger tells.
+        state.running.refusal = result.msg or "The worker does not run the item and gives no reason."
+        d.cause(AskWorker(state.running.opening_id))
     elif isinstance(body, Leave) and not result.ok and environment is not None and not environment.failure:
         if environment.stage is not EnvironmentStage.CLOSING:
             return conclude(core, d, now)

@@ -56,6 +56,12 @@ class Launcher(Protocol):
         (another host), so it counts as unreachable.
         """
 
+    def recognise(self, opening_id: str, host: str, pid: int) -> WorkerHandle | None:
+        """Watch a worker that says of itself where it runs; None when it is watched already or cannot be.
+
+        One that has ended meanwhile is reported like any other end.
+        """
+
     def kill(self, opening_id: str, grace: float) -> None:
         """End the worker: ask it to abort and leave (SIGTERM), then kill it after `grace` seconds."""
 

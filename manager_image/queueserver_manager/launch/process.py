@@ -136,6 +136,22 @@ class ProcessLauncher:
         self._watch(_Worker(handle.opening_id, handle.pid, self.log_path(handle.opening_id), memory_kills()), pidfd)
         return True
 
+    def recognise(self, opening_id: str, host: str, pid: int) -> WorkerHandle | None:
+        """Watch a worker that says of itself where it runs; None when it is watched already or cannot be.
+
+        One that has ended meanwhile is reported like any other end.
+        """
+        if opening_id in self._workers or opening_id in self._kills_while_starting or host != self._host:
+            return None
+        watched: bool | None = False
+        with contextlib.suppress(NoProcess):
+            handle = WorkerHandle(opening_id, host, pid, start_mark(pid))
+            if watched := self.adopt(handle):
+                return handle
+        if watched is False:
+            asyncio.get_running_loop().call_soon(self._on_end, WorkerEnd(opening_id, "the worker process ended"))
+        return None
+
     def kill(self, opening_id: str, grace: float) -> None:
         """Ask the worker to abort and leave (SIGTERM), and kill it and what it started after `grace` seconds."""
         if opening_id in self._kills_while_starting:

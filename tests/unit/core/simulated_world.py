@@ -1,30 +1,33 @@
 """A world around the core for simulations: a store, a worker, a launcher and the wires between them.
 
 Everything is deterministic under a seed. A crash of the manager can fall between any two effects of a decision, and
-between the decision and its commit.
+between the decision and its commit. The store can stop answering: commits then wait, and end durable, not carried out,
+or unknown until the store is back and the state loaded anew. A worker's end is noticed only by a manager that watches
+its process.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import random
 import uuid
 from collections import deque
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 
 from queueserver_common.link import messages as link
 from queueserver_common.permissions import Permissions
 from queueserver_manager.core import effects as fx
 from queueserver_manager.core import recovery, termination, worker_events
-from queueserver_manager.core import writes as w
 from queueserver_manager.core.core import Core
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.requests import Work, decide
+from queueserver_manager.core.states import ManagerState
+from simulated_store import Commit, Disk, Done, StoreState, ignore
+from simulated_worker import PLANS, Worker, WorkerActions
 
-PLANS = {
-    "count": {"name": "count", "module": "bluesky.plans", "properties": {"is_generator": True}, "parameters": []},
-}
+TAKE_OUT = ("queue_item_remove", "queue_item_remove_batch", "queue_clear", "queue_item_update")
+"""Requests after which an item may be known no more."""
+
 PERMISSIONS = Permissions.parse(
     {
         "user_groups": {
@@ -39,117 +42,7 @@ class ManagerCrash(Exception):
     """The manager process is gone at this point."""
 
 
-@dataclass
-class Disk:
-    """What Redis holds."""
-
-    items: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    running: bytes | None = None
-    history: dict[int, tuple[str, bytes]] = field(default_factory=dict)
-    first: int = 0
-    next: int = 0
-    fields: dict[str, bytes] = field(default_factory=dict)
-
-    def apply(self, writes: list[w.Write]) -> None:
-        for write in writes:
-            match write:
-                case w.PutItems(items):
-                    self.items |= {uid: (rank, text) for uid, rank, text in items}
-                case w.RemoveItems(uids):
-                    for uid in uids:
-                        del self.items[uid]
-                case w.MoveItems(ranks):
-                    for uid, rank in ranks:
-                        self.items[uid] = rank, self.items[uid][1]
-                case w.ClearQueue():
-                    self.items.clear()
-                case w.SetRunning(record):
-                    self.running = record
-                case w.AppendHistory(seq, uid, _, text):
-                    assert seq == self.next, "history numbers are consecutive"
-                    self.history[seq] = uid, text
-                    self.next += 1
-                case w.TrimHistory(first):
-                    self.first = first
-                case w.SetField(name, None):
-                    self.fields.pop(name, None)
-                case w.SetField(name, value):
-                    self.fields[name] = value
-
-    def load(self) -> w.StoredState:
-        ordered = sorted(self.items.items(), key=lambda entry: entry[1][0])
-        assert len({rank for rank, _ in self.items.values()}) == len(self.items), "two items share a rank"
-        return w.StoredState(
-            tuple((uid, rank, text) for uid, (rank, text) in ordered),
-            self.running,
-            self.first,
-            self.next,
-            dict(self.fields),
-        )
-
-    @property
-    def queue(self) -> list[str]:
-        return [uid for uid, _, _ in self.load().items]
-
-    @property
-    def running_uid(self) -> str | None:
-        return None if self.running is None else json.loads(self.running)["item"]["item_uid"]
-
-    @property
-    def history_uids(self) -> list[str]:
-        return [uid for _, (uid, _) in sorted(self.history.items())]
-
-
-@dataclass
-class Worker:
-    """A worker process: obeys commands, keeps events until they are stored, keeps a ledger."""
-
-    opening_id: str
-    token: str
-    ready: bool = False
-    leaving: bool = False
-    epoch: int = 0
-    seq: int = 0
-    acked: int = 0
-    events: deque[link.Event] = field(default_factory=deque)
-    ledger: dict[str, link.LedgerEntry] = field(default_factory=dict)
-    results: dict[str, link.CommandResult] = field(default_factory=dict)
-    in_hand: str | None = None
-    paused: bool = False
-    pause_wanted: bool = False
-    spool: list[link.ItemEnded] = field(default_factory=list)
-
-    def snapshot(self) -> link.Snapshot:
-        re_state = "paused" if self.paused else "running" if self._started() else "idle"
-        return link.Snapshot(
-            link.EnvironmentState.EXECUTING_PLAN if self._started() and not self.paused else link.EnvironmentState.IDLE,
-            re_state if self.ready else None,
-            self.pause_wanted,
-        )
-
-    def _started(self) -> bool:
-        return self.in_hand is not None and self.ledger[self.in_hand].stage is link.ItemStage.STARTED
-
-    def hello(self) -> link.Hello:
-        phase = link.EnvironmentPhase.READY if self.ready else link.EnvironmentPhase.LOADING
-        return link.Hello(
-            self.opening_id, self.token, self.epoch, 1, "host", 0.0, "0", phase, self.seq + 1,
-            self.snapshot(), tuple(self.ledger.values()), self.acked,
-        )  # fmt: skip
-
-    def event(self, body: link.EventBody) -> link.Event:
-        self.seq += 1
-        event = link.Event(self.seq, body)
-        self.events.append(event)
-        return event
-
-    def stored(self, seq: int) -> None:
-        self.acked = max(self.acked, seq)
-        while self.events and self.events[0].seq <= seq:
-            self.events.popleft()
-
-
-class World:
+class World(WorkerActions):
     """One beamline: at most one manager, at most one worker, one disk."""
 
     def __init__(self, seed: int) -> None:
@@ -168,8 +61,26 @@ class World:
         self.executed: list[str] = []
         self.crash_after: int | None = None
         self.left = False
+        self.watching = False
+        """The manager watches the worker's process."""
+        self.introduced = False
+        """The manager has had a hello of the worker, without which it hears nothing else of it."""
+        self.store = StoreState.ANSWERS
+        self.waiting: list[Commit] = []
+        """Commits that the store has not answered; when it is away, the one whose outcome is unknown."""
+        self.ahead = False
+        """The manager decided what the store does not hold."""
+        self.held: list[Callable[[], Decision]] = []
+        """What the launcher reported while the store was away."""
         self.accepted: set[str] = set()
         self.withdrawn: set[str] = set()
+        self.removals: list[Decision] = []
+        """Decisions on requests that take items out."""
+
+    def known(self, disk: Disk | None = None) -> list[str]:
+        """All uids that a disk knows."""
+        disk = disk or self.disk
+        return [*disk.queue, *([disk.running_uid] if disk.running_uid else []), *disk.history_uids]
 
     def new_uid(self) -> str:
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
@@ -178,10 +89,10 @@ class World:
 
     def start_manager(self) -> None:
         core = Core(self.new_uid)
-        core.lists.set_existing(json.dumps(PLANS).encode(), b"{}")
+        core.lists.set_existing(PLANS, b"{}")
         core.lists.set_permissions(PERMISSIONS)
         self.epoch += 1
-        self.left = False
+        self.left = self.watching = False
         recovery.restore(core, self.disk.load())
         self.core = core
         self.carry_out(recovery.begin(core, self.now))
@@ -191,10 +102,20 @@ class World:
         worker = self.worker
         if worker is None or worker.opening_id != environment.opening_id:
             self.ends.clear()
-            spool = tuple(self._spool_of(environment.opening_id))
-            self.carry_out(recovery.predecessor_worker_ended(core, "it ended", spool, self.now))
+            if environment.handle is not None:
+                self.give_worker_up("it ended")
         else:
+            self.watching = environment.handle is not None
             self.reconnect()
+
+    def give_worker_up(self, cause: str) -> None:
+        """The predecessor's worker is proved to have ended, or never came."""
+        core = self.core
+        assert core is not None
+        assert core.state.environment is not None
+        opening_id = core.state.environment.opening_id
+        spool = tuple(self._spool_of(opening_id))
+        self.report(lambda: recovery.predecessor_worker_ended(core, opening_id, cause, spool, self.now))
 
     def _spool_of(self, opening_id: str) -> list[link.ItemEnded]:
         return self.spools.get(opening_id, [])
@@ -207,10 +128,15 @@ class World:
         self.core = None
         self.crash_after = None
         self.launches.clear()
+        self.held.clear()
+        self._settle_unknown()
+        self.waiting = []
+        self.store = StoreState.ANSWERS
+        self.ahead = False
         self.disconnect()
 
     def disconnect(self) -> None:
-        self.connected = False
+        self.connected = self.introduced = False
         self.to_worker.clear()
         self.to_manager.clear()
 
@@ -226,16 +152,107 @@ class World:
             if self.crash_after < 0:
                 raise ManagerCrash
 
-    def carry_out(self, d: Decision) -> Decision:
-        """Commit and effects, with a possible crash at every boundary."""
+    def carry_out(self, d: Decision, done: Done = ignore) -> Decision:
+        """Commit and effects, with a possible crash at every boundary; `done` hears whether it was durable."""
         if d.urgent:
             self._effects(d)
+            d.effects.clear()
         self._boundary()
-        self.disk.apply(d.writes)
-        if not d.urgent:
+        if self.store is StoreState.STALLS:
+            self.waiting.append(Commit(d, done))
+        elif self.store is StoreState.AWAY:
+            self.ahead = self.ahead or bool(d.writes)
+            if not d.writes:
+                self._effects(d)
+            done(not d.writes)
+        else:
+            self.apply(d)
             self._boundary()
-            self._effects(d)
+            self._follow(d, done)
         return d
+
+    def apply(self, d: Decision) -> None:
+        """The writes are durable from here on."""
+        before = set(self.known())
+        self.disk.apply(d.writes)
+        if any(d is removal for removal in self.removals):
+            self.withdrawn |= before - set(self.known())
+
+    def _follow(self, d: Decision, done: Done) -> None:
+        done(True)
+        self._effects(d)
+
+    # The store -------------------------------------------------------------------------------------------------
+
+    def stall_store(self) -> None:
+        """Commits are not answered from now on."""
+        self.store = StoreState.STALLS
+
+    def store_answers(self) -> None:
+        """All commits that wait are carried out in their order."""
+        self.store = StoreState.ANSWERS
+        waiting, self.waiting = self.waiting, []
+        for commit in waiting:
+            self.apply(commit.decision)
+        for commit in waiting:
+            self._boundary()
+            self._follow(commit.decision, commit.done)
+
+    def lose_store(self) -> None:
+        """The connection breaks: the first commit may have been carried out, those behind it were not."""
+        self.store = StoreState.AWAY
+        first, behind = self.waiting[:1], self.waiting[1:]
+        self.waiting = first
+        self._settle_unknown()
+        assert self.core is not None
+        self.core.store_connected = False
+        for commit in behind:
+            self.ahead = self.ahead or bool(commit.decision.writes)
+            commit.done(False)
+
+    def _settle_unknown(self) -> None:
+        for commit in self.waiting[:1]:
+            if commit.applied is None:
+                commit.applied = self.random.random() < 0.5
+                if commit.applied:
+                    self.apply(commit.decision)
+
+    def store_back(self) -> None:
+        """Redis is back, possibly without its last writes: what is unknown is looked up, the state loaded anew."""
+        core = self.core
+        assert core is not None
+        self.store = StoreState.ANSWERS
+        waiting, self.waiting = self.waiting, []
+        for commit in waiting:
+            self.ahead = self.ahead or (bool(commit.decision.writes) and not commit.applied)
+            commit.done(bool(commit.applied))
+            if commit.applied:
+                self._effects(commit.decision)
+        if self.ahead:
+            recovery.restore(core, self.disk.load())
+        self.ahead = False
+        core.store_connected = True
+        self.carry_out(recovery.begin_again(core, self.now))
+        self.introduced = False
+        self._send(link.Introduce())
+        held, self.held = self.held, []
+        for decide_held in held:
+            self.report(decide_held)
+        environment = core.state.environment
+        if environment is None or core.state.manager_state is not ManagerState.INITIALIZING:
+            return
+        if self.worker is None or self.worker.opening_id != environment.opening_id:
+            if environment.handle is not None:
+                self.give_worker_up("it ended")
+        elif environment.handle is not None:
+            self.watching = True
+
+    def report(self, decide_it: Callable[[], Decision]) -> None:
+        """A report of the launcher: kept until it is durable."""
+        if self.store is StoreState.AWAY:
+            self.held.append(decide_it)
+        else:
+            self.carry_out(decide_it(), lambda durable: None if durable else self.held.append(decide_it))
 
     def _effects(self, d: Decision) -> None:
         for effect in d.effects:
@@ -254,24 +271,43 @@ class World:
                 self._send(link.Dismiss(self.epoch, reason))
             case fx.LaunchWorker(opening_id, token):
                 self.launches.append((opening_id, token))
+            case fx.AskWorker():
+                self._send(link.Introduce())
+            case fx.FindWorker(opening_id, host, pid):
+                if not self.watching:
+                    self._find(opening_id, host, pid)
             case fx.KillWorker(opening_id, _):
-                if self.worker is not None and self.worker.opening_id == opening_id:
+                if self.worker is not None and self.worker.opening_id == opening_id and self.watching:
                     self.kill_worker("it was killed")
             case fx.LeaveManager():
                 self.left = True
+
+    def _find(self, opening_id: str, host: str, pid: int) -> None:
+        assert self.core is not None
+        core = self.core
+        self.watching = True
+        if self.worker is None:
+            self.ends.append((opening_id, "it ended"))
+            return
+        handle: dict[str, str | int] = {"opening_id": opening_id, "host": host, "pid": pid, "started": "0"}
+        self.report(lambda: worker_events.launched(core, opening_id, handle, self.now))
 
     def _send(self, message: link.ToWorker) -> None:
         if self.connected:
             self.to_worker.append(message)
 
-    def request(self, method: str, **params: object) -> dict[str, object]:
+    def request(self, on_reply: Callable[[dict[str, object]], None], method: str, **params: object) -> None:
         """A client's request; the reply reaches the client only when its commit did."""
         assert self.core is not None
         outcome = decide(self.core, method, params, self.now)
         while isinstance(outcome, Work):
             outcome = outcome.advance(self.now, lambda: self.random.random() < 0.3) or outcome
-        self.carry_out(outcome)
-        return dict(outcome.reply or {})
+        if outcome.writes and self.store is StoreState.AWAY and not outcome.urgent:
+            outcome = Decision()  # a batch whose checks ended after the store was lost
+        if method in TAKE_OUT:
+            self.removals.append(outcome)
+        reply = dict(outcome.reply or {})
+        self.carry_out(outcome, lambda durable: on_reply(reply) if durable else None)
 
     # The worker ------------------------------------------------------------------------------------------------
 
@@ -279,132 +315,41 @@ class World:
         opening_id, token = self.launches.popleft()
         assert self.worker is None, "a second worker was started while the first is alive"
         self.worker = Worker(opening_id, token)
-        assert self.core is not None
+        core = self.core
+        assert core is not None
+        self._boundary()
+        self.watching = True
         handle: dict[str, str | int] = {"opening_id": opening_id, "host": "host", "pid": 1, "started": "0"}
-        self.carry_out(worker_events.launched(self.core, opening_id, handle, self.now))
+        self.report(lambda: worker_events.launched(core, opening_id, handle, self.now))
         self.reconnect()
 
     def kill_worker(self, cause: str) -> None:
         assert self.worker is not None
         self.spools[self.worker.opening_id] = list(self.worker.spool)
-        self.ends.append((self.worker.opening_id, cause))
+        if self.watching:
+            self.ends.append((self.worker.opening_id, cause))
         self.worker = None
         self.disconnect()
 
     def report_end(self) -> None:
         opening_id, cause = self.ends.popleft()
-        assert self.core is not None
+        core = self.core
+        assert core is not None
         spool = tuple(self.spools.get(opening_id, []))
-        self.carry_out(worker_events.worker_ended(self.core, opening_id, cause, spool, self.now))
-
-    def worker_says(self, message: link.ToManager) -> None:
-        if self.connected:
-            self.to_manager.append(message)
-
-    def worker_loads(self, *, fails: bool) -> None:
-        worker = self.worker
-        assert worker is not None
-        if fails:
-            self.worker_says(worker.event(link.EnvironmentFailed("ValueError: no such motor")))
-        else:
-            worker.ready = True
-            self.worker_says(worker.event(link.EnvironmentReady(json.dumps(PLANS).encode(), b"{}")))
-        self.worker_says(link.SnapshotChanged(worker.snapshot()))
-
-    def worker_starts_item(self) -> None:
-        worker = self.worker
-        assert worker is not None
-        assert worker.in_hand is not None
-        entry = worker.ledger[worker.in_hand]
-        self.executed.append(worker.in_hand)
-        worker.ledger[worker.in_hand] = replace(entry, stage=link.ItemStage.STARTED, time_start=self.now)
-        self.worker_says(worker.event(link.ItemStarted(worker.in_hand, self.now)))
-        self.worker_says(link.SnapshotChanged(worker.snapshot()))
-
-    def worker_ends_item(self, status: link.ExitStatus, *, refused: bool = False) -> None:
-        worker = self.worker
-        assert worker is not None
-        assert worker.in_hand is not None
-        uid, worker.in_hand = worker.in_hand, None
-        worker.paused = worker.pause_wanted = False
-        end = link.ItemEnded(uid, status, self.now, self.now, refused=refused)
-        worker.ledger[uid] = replace(worker.ledger[uid], stage=link.ItemStage.ENDED, end=end)
-        worker.spool.append(end)
-        self.worker_says(link.SnapshotChanged(worker.snapshot()))
-        self.worker_says(worker.event(end))
-
-    def worker_pauses(self) -> None:
-        worker = self.worker
-        assert worker is not None
-        worker.paused, worker.pause_wanted = True, False
-        self.worker_says(link.SnapshotChanged(worker.snapshot()))
-
-    def deliver_to_worker(self) -> None:
-        worker, message = self.worker, self.to_worker.popleft()
-        assert worker is not None
-        match message:
-            case link.Welcome(epoch, seq):
-                worker.epoch = max(worker.epoch, epoch)
-                worker.stored(seq)
-                for event in worker.events:
-                    self.worker_says(event)
-            case link.EventsStored(seq):
-                worker.stored(seq)
-            case link.Introduce():
-                self.worker_says(worker.hello())
-            case link.Dismiss():
-                self.kill_worker("it was dismissed")
-            case link.Command(command_id, epoch, body):
-                if epoch < worker.epoch:
-                    return
-                if command_id not in worker.results:
-                    ok, text = self._obey(worker, command_id, body)
-                    worker.results[command_id] = link.CommandResult(command_id, ok, text)
-                self.worker_says(worker.results[command_id])
-                if worker.leaving and self.worker is worker:
-                    self.kill_worker("it left")
-
-    def _obey(self, worker: Worker, command_id: str, body: link.CommandBody) -> tuple[bool, str]:
-        match body:
-            case link.RunItem(text):
-                uid = json.loads(text)["item_uid"]
-                assert worker.in_hand is None, "a second item was sent while one is in hand"
-                assert uid not in worker.ledger, "an item was sent twice"
-                worker.ledger[uid] = link.LedgerEntry(uid, command_id, link.ItemStage.RECEIVED, item=text)
-                worker.in_hand = uid
-                return True, ""
-            case link.Pause():
-                if worker.snapshot().re_state != "running":
-                    return False, "not running"
-                worker.pause_wanted = True
-                return True, ""
-            case link.Resume():
-                if not worker.paused:
-                    return False, "not paused"
-                worker.paused = False
-                self.worker_says(link.SnapshotChanged(worker.snapshot()))
-                return True, ""
-            case link.Finish(how):
-                if not worker.paused:
-                    return False, "not paused"
-                status = {"stop": link.ExitStatus.STOPPED, "abort": link.ExitStatus.ABORTED}
-                self.worker_ends_item(status.get(how, link.ExitStatus.HALTED))
-                return True, ""
-            case link.Leave():
-                if worker.in_hand is not None:
-                    return False, "busy"
-                worker.leaving = True
-                return True, ""
-            case _:
-                return True, ""
+        self.report(lambda: worker_events.worker_ended(core, opening_id, cause, spool, self.now))
 
     def deliver_to_manager(self) -> None:
         core, worker = self.core, self.worker
         assert core is not None
         message = self.to_manager.popleft()
+        if isinstance(message, link.Hello | link.Event) and self.store is StoreState.AWAY:
+            return
+        if not self.introduced and not isinstance(message, link.Hello):
+            return
         match message:
             case link.Hello():
                 assert worker is not None
+                self.introduced = True
                 numbers = frozenset(self.disk.history_uids)
                 self.carry_out(recovery.worker_hello(core, worker.opening_id, message, self.now, numbers))
             case link.Event(seq, body):

@@ -15,13 +15,32 @@ from queueserver_manager.core.core import Core
 from queueserver_manager.core.model import EnvironmentStage
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.status import status_mapping
-from simulated_world import ManagerCrash, World
+from simulated_world import ManagerCrash, StoreState, World
 
 STEPS = int(os.environ.get("SIMULATION_STEPS", "120000"))
 SEEDS = 60
+STEPS_TO_REST = 40
+"""Steps after which `test_nothing_is_stuck` lets the world come to rest."""
 ITEM = {"item_type": "plan", "name": "count"}
 CALLER = {"user": "simulation", "user_group": "primary"}
 BUSY = (ManagerState.STARTING_QUEUE, ManagerState.EXECUTING_QUEUE, ManagerState.PAUSED)
+
+
+UNDER_WAY = (
+    "start_manager",
+    "store_answers",
+    "store_back",
+    "give_worker_up",
+    "launch",
+    "report_end",
+    "deliver_to_manager",
+    "deliver_to_worker",
+    "load",
+    "start_item",
+    "end_item",
+    "pause",
+)
+"""Actions that happen by themselves when nothing goes wrong."""
 
 
 class Beamline(World):
@@ -47,6 +66,12 @@ class Beamline(World):
         if self.core is None:
             possible.append(("start_manager", 3))
         else:
+            possible += {
+                StoreState.ANSWERS: [("stall_store", 0.2), ("lose_store", 0.03)],
+                StoreState.STALLS: [("store_answers", 2), ("lose_store", 1)],
+                StoreState.AWAY: [("store_back", 1.5)],
+            }[self.store]
+            possible += [("give_worker_up", 3)] if self._never_came() else []
             possible += [("client", 10), ("arm_crash", 0.3), ("terminate", 0.02)]
             possible += [("launch", 8)] if self.launches else []
             possible += [("report_end", 6)] if self.ends else []
@@ -55,7 +80,7 @@ class Beamline(World):
         if worker is not None:
             possible += [("kill_worker", 0.1)]
             possible += [("deliver_to_worker", 20)] if self.to_worker else []
-            possible += [("load", 5)] if not worker.ready and not worker.events else []
+            possible += [("load", 5)] if not worker.ready and not worker.failed else []
             if worker.in_hand is not None:
                 started = worker.in_hand in self.executed
                 possible += [("end_item", 6)] if started and not worker.paused else []
@@ -68,6 +93,55 @@ class Beamline(World):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.trace: list[str] = []
+
+    def calm_down(self) -> None:
+        """No more accidents, no more requests: whatever is under way comes to its end."""
+        self.crash_after = None
+        self.reconnect()
+        for _ in range(10_000):
+            if self.core is not None and self.store is StoreState.ANSWERS and self.core.state.mode.loop:
+                self.request(lambda _: None, "queue_mode_set", mode={"loop": False})  # it would go on for ever
+            possible = [name for name, _ in self._possible() if name in UNDER_WAY]
+            if self.core is not None and self.store is StoreState.AWAY:
+                possible = ["store_back"]
+            if not possible and self.core is not None and self.worker is not None and not self.connected:
+                self.reconnect()
+                continue
+            if not possible:
+                return
+            name = self.random.choice(possible)
+            self.trace.append(name)
+            getattr(self, f"do_{name}")()
+            if self.left and self.core is not None:
+                self.crash_manager()
+            check_invariants(self)
+        raise AssertionError("it never comes to rest")
+
+    def _never_came(self) -> bool:
+        """The start of a worker was interrupted: its process is not recorded and it does not introduce itself."""
+        state = self.core.state if self.core is not None else None
+        if state is None or state.environment is None or self.watching or self.launches:
+            return False
+        return self.worker is None and state.snapshot is None and state.environment.handle is None
+
+    def do_give_worker_up(self) -> None:
+        self.give_worker_up("its start was interrupted")
+
+    def do_stall_store(self) -> None:
+        self.stall_store()
+
+    def do_store_answers(self) -> None:
+        self.store_answers()
+
+    def do_lose_store(self) -> None:
+        self.lose_store()
+
+    def do_store_back(self) -> None:
+        if self.random.random() < 0.1:  # it lost what it had acknowledged last
+            self.withdrawn |= set(self.known()) - set(self.known(self.synced))
+            self.disk = copy.deepcopy(self.synced)
+            self.ahead = True
+        self.store_back()
 
     def do_start_manager(self) -> None:
         self.start_manager()
@@ -125,10 +199,6 @@ class Beamline(World):
 
     lost = False
 
-    def known(self, disk: object = None) -> list[str]:
-        disk = disk or self.disk
-        return [*disk.queue, *([disk.running_uid] if disk.running_uid else []), *disk.history_uids]
-
     def do_client(self) -> None:
         queue = self.disk.queue
         some = self.random.choice(queue) if queue else "none"
@@ -165,17 +235,12 @@ class Beamline(World):
             ("manager_stop", {"option": "safe_off"}, 0.02),
         ]
         method, params, _ = self.random.choices(requests, [weight for _, _, weight in requests])[0]
-        before = set(self.known())
-        history_before = set(self.disk.history_uids)
-        try:
-            reply = self.request(method, **params)
-        finally:  # a crash after the commit withdraws an item as well
-            if method in ("queue_item_remove", "queue_item_remove_batch", "queue_clear", "queue_item_update"):
-                self.withdrawn |= before - set(self.known())
+        self.request(lambda reply: self._answered(method, reply), method, **params)
+
+    def _answered(self, method: str, reply: dict[str, object]) -> None:
         if not reply.get("success", True):
             assert reply["msg"], f"{method} was refused without a reason"
             return
-        assert history_before <= set(self.disk.history_uids)
         accepted = reply.get("items", [reply.get("item")]) if "add" in method else []
         plans = [item for item in map(decoded, accepted) if item["item_type"] == "plan"]
         self.accepted |= {item["item_uid"] for item in plans}  # an instruction vanishes when it is obeyed
@@ -192,7 +257,7 @@ def check_invariants(world: Beamline) -> None:
     missing = world.accepted - set(places) - world.withdrawn
     assert not missing, f"accepted items vanished: {missing}"
     core = world.core
-    if core is not None:
+    if core is not None and world.store is StoreState.ANSWERS:
         check_memory(world, core)
 
 
@@ -222,6 +287,24 @@ def test_nothing_is_lost_and_nothing_runs_twice(seed: int) -> None:
             world.step()
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, step {number}: {error}; last actions: {world.trace[-25:]}") from error
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_nothing_is_stuck(seed: int) -> None:
+    """After any history of accidents the manager comes to rest: idle or paused, with nothing half done."""
+    world = Beamline(1000 + seed)
+    for part in range(STEPS // SEEDS // STEPS_TO_REST // 4):
+        for _ in range(STEPS_TO_REST):
+            world.step()
+        world.calm_down()
+        core = world.core
+        assert core is not None
+        where = f"seed {seed}, part {part}, last actions: {world.trace[-40:]}"
+        assert core.state.manager_state in (ManagerState.IDLE, ManagerState.PAUSED), where
+        assert (core.state.environment is None) == (world.worker is None), where
+        if core.state.manager_state is ManagerState.IDLE:
+            assert core.state.running is None, where
+            assert world.worker is None or world.worker.in_hand is None, where
 
 
 def test_the_simulation_reaches_what_it_is_about() -> None:

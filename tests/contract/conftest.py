@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contract_manager import ContractManager
+from published_client import AsyncClient, BlockingClient, Client
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,11 @@ def start_manager() -> Iterator[Callable[..., ContractManager]]:
     yield start
     for manager in started:
         manager.close()
+
+
+@pytest.fixture(params=[BlockingClient, AsyncClient], ids=["blocking", "asyncio"])
+def client(request: pytest.FixtureRequest, manager: ContractManager) -> Iterator[Client]:
+    """The published client of a manager with an open environment."""
+    connected = request.param(manager)
+    yield connected
+    connected.close()

@@ -257,7 +257,7 @@ def test_damaged_append_only_file_is_told_with_the_line_of_the_log(server, run) 
         server.kill()
         file = next((server.data / "appendonlydir").glob("*.incr.aof"))
         content = bytearray(file.read_bytes())
-        content[200:260] = b"\0" * 60
+        content[content.index(b"\r\n*", 500) + 2] = ord("#")  # where a command begins
         file.write_bytes(content)
         with pytest.raises(
             PackagedServerError, match=r"data are damaged \(Bad file format.*move the folder .*appendonlydir"

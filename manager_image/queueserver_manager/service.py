@@ -30,7 +30,7 @@ from queueserver_manager.store.redis_store import RedisStore
 
 _log = logging.getLogger("bluesky_queueserver.manager.manager")
 
-SLICE = 0.005
+SLICE = 0.002
 """Seconds of one step of long work (validation of a batch); others are answered in between."""
 
 WORKER_ANSWER_TIMEOUT = 1.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from queueserver_common.encoded import Encoded
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 Steps = Generator[None, None, Reply]
 """A handler in steps: it yields between them so that other requests are answered meanwhile."""
 
+Result = Mapping[str, Any]
+"""What became of one item of a batch: `success` and `msg`."""
+
+_VALID: Result = {"success": True, "msg": ""}
+
 
 def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) -> Steps:
     """Add items that keep their order; validated in steps, inserted at once, or none of them."""
@@ -33,9 +38,13 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
     submitted: list[Any] = params["items"]
     while True:
         revision = core.lists.revision
-        results = []
+        results: list[Result] = []
+        queued: list[QueuedItem] = []
         for item in submitted:
-            results.append(_validate(core, item, group))
+            result = _validate(core, item, group)
+            results.append(result)
+            if result["success"]:
+                queued.append(_as_queued(core, item, user, group))
             yield
         if revision == core.lists.revision:  # the lists changed meanwhile: what was valid may be no longer
             break
@@ -45,30 +54,33 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
         raise Refusal(_failed(failed, len(results)), prefixed=False, qsize=qsize, items=submitted, results=results)
     if not submitted:
         return success(qsize=qsize, items=[], results=[])
-    accepted: list[Item] = [items.submitted(item, user, group) | {"item_uid": core.new_uid()} for item in submitted]
     try:
         index = insertion_index(core.state, params.get("pos"), params.get("before_uid"), params.get("after_uid"))
     except Refusal as refusal:
         text = f"Failed to add item to queue: {refusal.msg}"
         raise Refusal(
-            _failed(len(accepted), len(accepted)),
+            _failed(len(queued), len(queued)),
             prefixed=False,
             qsize=qsize,
-            items=accepted,
-            results=[{"success": False, "msg": text} for _ in accepted],
+            items=[Encoded(item.text) for item in queued],
+            results=[{"success": False, "msg": text}] * len(queued),
         ) from None
-    queued = [QueuedItem(item["item_uid"], items.encode(item)) for item in accepted]
     d.write(*core.state.queue.insert(index, queued))
     core.renew("plan_queue_uid")
     return success(qsize=len(core.state.queue), items=[Encoded(item.text) for item in queued], results=results)
 
 
-def _validate(core: Core, item: object, group: str) -> dict[str, Any]:
+def _validate(core: Core, item: object, group: str) -> Result:
     try:
         check_item(core, check_item_shape(item), group)
     except Refusal as refusal:
         return {"success": False, "msg": f"Failed to add a plan: {refusal.msg}"}
-    return {"success": True, "msg": ""}
+    return _VALID
+
+
+def _as_queued(core: Core, item: Item, user: str, group: str) -> QueuedItem:
+    uid = core.new_uid()
+    return QueuedItem(uid, items.encode(items.submitted(item, user, group) | {"item_uid": uid}))
 
 
 def _failed(count: int, total: int) -> str:

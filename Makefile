@@ -3,7 +3,7 @@
 # PYTHON chooses the interpreter for a new .venv:    make test PYTHON=python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench lock clean local dev
+.PHONY: help demo run test check format bench docs lock clean local dev
 PYTHON ?=
 ARGS ?=
 export PYTHON
@@ -33,6 +33,9 @@ format: dev ## Format the code and mend what the style check can mend
 
 bench: dev ## Measure speed and memory beside upstream's server
 	.venv/bin/python -m benchmarks $(ARGS)
+
+docs: dev ## Write the pages of the reference anew from the code
+	@.venv/bin/python scripts/reference.py
 
 lock: ## Write requirements/ anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@python=$$(scripts/find-python) && $$python scripts/lock.py $(ARGS)

@@ -1,0 +1,96 @@
+"""docs/reference/methods.md: the method table of the control socket."""
+
+from __future__ import annotations
+
+import json
+
+from queueserver_manager.core.methods import METHODS, Method
+from queueserver_manager.core.parameters import LOCK_KEY, Parameter
+from reference_pages import markdown
+from reference_pages.markdown import code, table
+
+REQUIRED = frozenset({"item", "user", "user_group"})
+"""Parameters that handlers insist on by themselves, because other checks come first."""
+
+_INTRODUCTION = """\
+A request is one 0MQ frame with an encoded mapping, `{"method": NAME, "params": {...}}`, sent by a REQ socket to port
+60615; `params` may be left out. The reply is one frame with a mapping. JSON is the default encoding; `--zmq-encoding`
+chooses msgpack.
+
+Every reply but that of `status` and `ping` tells `success` and, when it is false, the reason as a sentence in `msg`.
+Checks are made in this order: names of parameters, lock key, presence and types, state of the manager. A refused
+request changes nothing.
+
+- **Guarded by**: the lock that a `lock_key` opens. These methods take `lock_key`, a string or null.{lock}
+- **Error prefix**: stands before the reason, except where the state of the manager is the reason.
+- **On refusal**: the values besides `success` and `msg`. An accepted request brings the same names.
+- **While Redis is away**: whether the method is answered then."""
+
+_NO_LOCK = """
+  There is no method to lock anything in this release: the key is checked for its type and not needed."""
+
+_PLACES = """\
+## Places in the queue
+
+`pos` and `pos_dest` are `"front"`, `"back"` or an index that counts from 0 at the front; a negative one counts from the
+back. `before_uid` and `after_uid` name an item that the place is next to. Only one of these can be given."""
+
+_ADDED = """\
+## Additions to the protocol
+
+- An item that returned to the queue because it failed, or was aborted or halted, has `requeued_from`: the `item_uid` of
+  its history entry.
+- `status` has the fields `worker_link`, `store` and `environment_error`, see [Status](status.md)."""
+
+
+def page() -> str:
+    """The page."""
+    overview = table(
+        ["method", "what it does", "guarded by", "while Redis is away"],
+        [
+            ["`status`, `ping`", "Status of the manager, see [Status](status.md).", "", "answered"],
+            *(
+                [
+                    f"[`{method.name}`](#{method.name})",
+                    method.summary,
+                    method.lock or "",
+                    "refused" if method.needs_store or method.name == "history_get" else "answered",
+                ]
+                for method in METHODS.values()
+            ),
+        ],
+    )
+    return markdown.page(
+        "Methods of the control socket",
+        "the table in `queueserver_manager.core.methods`",
+        _INTRODUCTION.replace("{lock}", "" if "lock" in METHODS else _NO_LOCK),
+        overview,
+        _PLACES,
+        _ADDED,
+        "## All methods",
+        *map(_section, METHODS.values()),
+    )
+
+
+def _section(method: Method) -> str:
+    facts = []
+    if method.lock is not None:
+        facts.append(f"Guarded by: {method.lock} lock")
+    if method.prefix:
+        facts.append(f"Error prefix: `{method.prefix}`")
+    if method.failure:
+        values = ", ".join(f"`{name}: {json.dumps(value)}`" for name, value in method.failure.items())
+        facts.append(f"On refusal: {values}")
+    blocks = [f"### {method.name}", method.summary]
+    parameters = [parameter for parameter in method.parameters if parameter is not LOCK_KEY]
+    if parameters:
+        blocks.append(table(["parameter", "type", "default"], map(_parameter, parameters)))
+    if facts:
+        blocks.append("\n".join(f"- {fact}" for fact in facts))
+    return "\n\n".join(blocks)
+
+
+def _parameter(parameter: Parameter) -> tuple[str, str, str]:
+    required = bool(parameter.missing) or parameter.name in REQUIRED
+    default = "" if parameter.default is None else code(json.dumps(parameter.default))
+    return code(parameter.name), parameter.kind, "required" if required else default

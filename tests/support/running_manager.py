@@ -153,6 +153,11 @@ class RunningManager:
         except subprocess.TimeoutExpired:
             raise AssertionError(self._explain(f"start-re-manager did not end within {timeout:g} s")) from None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether `start-re-manager` runs no more."""
+        return self._supervisor is None or self._supervisor.poll() is not None
+
     def stop(self) -> None:
         """End the manager in order, with its worker, and assert that no process is left."""
         if self._supervisor is not None and self._supervisor.poll() is None:

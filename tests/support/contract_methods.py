@@ -1,0 +1,69 @@
+"""Every method of the contract: prefix of its refusals, parameters, values of a failure (zmq-api 2, 5 and 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ADD, UPDATE, GET = "Failed to add an item: ", "Failed to add an item: ", "Failed to get an item: "
+REMOVE, REMOVE_BATCH = "Failed to remove an item: ", "Failed to remove a batch of items: "
+MOVE, MOVE_BATCH = "Failed to move the item: ", "Failed to move the batch of items: "
+EXECUTE, MODE, ERROR = "Failed to start execution of the item: ", "Failed to set queue mode: ", "Error: "
+
+SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
+    "config_get": ("", [], {"config": {}}),
+    "queue_get": (ERROR, [], {"items": [], "running_item": {}, "plan_queue_uid": ""}),
+    "plans_allowed": ("", ["user_group"], {"plans_allowed": {}, "plans_allowed_uid": None}),
+    "plans_existing": ("", [], {"plans_existing": {}, "plans_existing_uid": None}),
+    "devices_allowed": ("", ["user_group"], {"devices_allowed": {}, "devices_allowed_uid": None}),
+    "devices_existing": ("", [], {"devices_existing": {}, "devices_existing_uid": None}),
+    "permissions_get": (ERROR, [], {"user_group_permissions": {}}),
+    "history_get": (ERROR, [], {"items": [], "plan_history_uid": ""}),
+    "history_clear": (ERROR, ["size", "item_uid", "lock_key"], {}),
+    "environment_open": (ERROR, ["lock_key"], {}),
+    "environment_close": (ERROR, ["lock_key"], {}),
+    "environment_destroy": (ERROR, ["lock_key"], {}),
+    "queue_mode_set": (MODE, ["mode", "lock_key"], {}),
+    "queue_item_add": (
+        ADD,
+        ["user_group", "user", "item", "pos", "before_uid", "after_uid", "lock_key"],
+        {"qsize": None, "item": None},
+    ),
+    "queue_item_add_batch": (
+        ADD,
+        ["user_group", "user", "items", "pos", "before_uid", "after_uid", "lock_key"],
+        {"qsize": 0, "items": [], "results": []},
+    ),
+    "queue_item_update": (
+        UPDATE,
+        ["user_group", "user", "item", "replace", "lock_key"],
+        {"qsize": 0, "item": None},
+    ),
+    "queue_item_get": (GET, ["pos", "uid"], {"item": {}}),
+    "queue_item_remove": (REMOVE, ["pos", "uid", "lock_key"], {"item": {}, "qsize": None}),
+    "queue_item_remove_batch": (REMOVE_BATCH, ["uids", "ignore_missing", "lock_key"], {"items": [], "qsize": None}),
+    "queue_item_move": (
+        MOVE,
+        ["pos", "uid", "pos_dest", "before_uid", "after_uid", "lock_key"],
+        {"item": {}, "qsize": None},
+    ),
+    "queue_item_move_batch": (
+        MOVE_BATCH,
+        ["uids", "pos_dest", "before_uid", "after_uid", "reorder", "lock_key"],
+        {"items": [], "qsize": None},
+    ),
+    "queue_item_execute": (EXECUTE, ["user_group", "user", "item", "lock_key"], {"qsize": None, "item": None}),
+    "queue_clear": (ERROR, ["lock_key"], {}),
+    "queue_start": (ERROR, ["lock_key"], {}),
+    "queue_stop": (ERROR, ["lock_key"], {}),
+    "queue_stop_cancel": (ERROR, ["lock_key"], {}),
+    "queue_autostart": (ERROR, ["enable", "lock_key"], {}),
+    "re_pause": (ERROR, ["option", "lock_key"], {}),
+    "re_resume": (ERROR, ["lock_key"], {}),
+    "re_stop": (ERROR, ["lock_key"], {}),
+    "re_abort": (ERROR, ["lock_key"], {}),
+    "re_halt": (ERROR, ["lock_key"], {}),
+    "re_runs": (ERROR, ["option"], {"run_list": [], "run_list_uid": ""}),
+    "manager_stop": (ERROR, ["option"], {}),
+    "manager_kill": (ERROR, [], {}),
+}
+"""Prefix, supported parameters and failure values of every method but `ping` and `status`."""

@@ -15,7 +15,7 @@ _DESTROY = "`environment_destroy`"
 REASONS = {
     (S.INITIALIZING, S.IDLE): "no environment, or an idle one",
     (S.INITIALIZING, S.CREATING_ENVIRONMENT): "an opening is under way",
-    (S.INITIALIZING, S.STARTING_QUEUE): "an item was taken and its plan has not begun",
+    (S.INITIALIZING, S.STARTING_QUEUE): "allowed, but an item in hand is found as `executing_queue`",
     (S.INITIALIZING, S.EXECUTING_QUEUE): "a plan is running",
     (S.INITIALIZING, S.PAUSED): "a plan is paused",
     (S.INITIALIZING, S.CLOSING_ENVIRONMENT): "the worker was asked to leave",
@@ -34,7 +34,7 @@ REASONS = {
     (S.STARTING_QUEUE, S.DESTROYING_ENVIRONMENT): _DESTROY,
     (S.EXECUTING_QUEUE, S.PAUSED): "the plan pauses",
     (S.EXECUTING_QUEUE, S.IDLE): "the queue ends or stops, or the worker ended",
-    (S.EXECUTING_QUEUE, S.STARTING_QUEUE): "the next item",
+    (S.EXECUTING_QUEUE, S.STARTING_QUEUE): "allowed, but the next item follows without it",
     (S.EXECUTING_QUEUE, S.DESTROYING_ENVIRONMENT): _DESTROY,
     (S.PAUSED, S.EXECUTING_QUEUE): "`re_resume`, `re_stop`, `re_abort`, `re_halt`",
     (S.PAUSED, S.IDLE): "the worker ended",
@@ -66,6 +66,7 @@ def _diagram() -> str:
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> initializing"]
     lines += [f"    initializing --> idle: {_RECOVERED}"]
     for (old, new), reason in REASONS.items():
-        if old is not S.INITIALIZING and (new is not S.DESTROYING_ENVIRONMENT or old is S.IDLE):
+        taken = not reason.startswith("allowed")
+        if taken and old is not S.INITIALIZING and (new is not S.DESTROYING_ENVIRONMENT or old is S.IDLE):
             lines.append(f"    {old} --> {new}: {reason.replace('`', '')}")
     return "\n".join([*lines, "```"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -190,7 +191,7 @@ def commands() -> Iterator[Command]:
         for line in code_lines(page):
             program, _, _ = line.strip().removeprefix("$ ").partition(" ")
             if program.rpartition("/")[2] in PROGRAMS and " " in line.strip():
-                words = shlex.split(line, comments=True)
+                words = list(takewhile(lambda word: word not in ("|", ">", "&&"), shlex.split(line, comments=True)))
                 yield Command(page, (words[0].rpartition("/")[2], *words[1:]))
 
 

@@ -54,6 +54,9 @@ _COLLECTION_THRESHOLDS = (10_000, 10, 10)
 _STORE_WAIT = 10.0
 """Seconds for which a named Redis is waited for at the start."""
 
+_STORE_SILENT = 1.5
+"""Seconds without an answer after which Redis counts as lost; clients give up after 2."""
+
 
 def main() -> int:
     """Entry point; returns the exit code."""
@@ -96,20 +99,34 @@ async def _open_store(settings: Settings) -> _Store:
     data_dir = settings.data_dir or default_data_dir(os.environ)
     runtime_dir = settings.runtime_dir or default_runtime_dir(os.environ)
     prefix, holder = settings.redis_name_prefix, this_process()
+    silent = _STORE_SILENT
     if settings.redis_addr is not None:
         identity = identity_of(str(parse_address(settings.redis_addr)), prefix)
         paths = prepare_paths(data_dir, runtime_dir, identity)
-        redis = await RedisStore.connect(settings.redis_addr, prefix, holder, wait_seconds=_STORE_WAIT)
+        redis = await RedisStore.connect(
+            settings.redis_addr, prefix, holder, wait_seconds=_STORE_WAIT, reply_seconds=silent
+        )
         return _Store(redis, "", paths)
     if settings.data_dir is None:
         with suppress(StoreLost):
-            redis = await RedisStore.connect(_DEFAULT_REDIS, prefix, holder)
+            redis = await RedisStore.connect(_DEFAULT_REDIS, prefix, holder, reply_seconds=silent)
             identity = identity_of(str(parse_address(_DEFAULT_REDIS)), prefix)
             return _Store(redis, "", prepare_paths(data_dir, runtime_dir, identity))
     paths = prepare_paths(data_dir, runtime_dir, identity_of(str(data_dir), prefix))
     always = settings.appendfsync == "always"
-    address = await ensure_packaged_server(paths.store_dir, paths.runtime_dir, "always" if always else "everysec")
-    redis = await RedisStore.connect(address, prefix, holder, wait_seconds=_STORE_WAIT)
+
+    async def ensure() -> str:
+        return await ensure_packaged_server(paths.store_dir, paths.runtime_dir, "always" if always else "everysec")
+
+    async def revive() -> None:
+        try:
+            await ensure()
+        except PackagedServerError as error:
+            raise StoreLost(str(error), unknown=False) from None
+
+    redis = await RedisStore.connect(
+        address := await ensure(), prefix, holder, wait_seconds=_STORE_WAIT, reply_seconds=silent, revive=revive
+    )
     return _Store(redis, address, paths)
 
 

@@ -92,6 +92,8 @@ class Service:
         self._published = (-1, 0.0)
         self._publishing: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
+        self._checking: asyncio.Task[None] | None = None
+        """The question to Redis whether it is there."""
 
     # Requests --------------------------------------------------------------------------------------------------
 
@@ -224,10 +226,11 @@ class Service:
             reply = awaits.accepted if ok else {"success": False, "msg": msg}
             self.committer.submit((), lambda _: self._reply(request, reply))
 
-    def _in_background(self, work: Any) -> None:
+    def _in_background(self, work: Any) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # Status ----------------------------------------------------------------------------------------------------
 
@@ -286,6 +289,8 @@ class Service:
         self._beat()
 
     def _beat(self) -> None:
+        if self.committer.connected and (self._checking is None or self._checking.done()):
+            self._checking = self._in_background(self.store.check())
         if self._publishing is None:
             self._publish()
         self._heartbeat = self._loop.call_later(HEARTBEAT_PERIOD, self._beat)

@@ -236,6 +236,7 @@ _TABLE = (
         _handler("manager_stop"),
         (Parameter("option", "'safe_on' or 'safe_off'", "safe_on"),),
         _ERROR,
+        needs_store=True,
     ),
     Method("manager_kill", "Test hook: stop answering.", _handler("manager_kill"), (), _ERROR),
 )

@@ -159,7 +159,8 @@ class Link:
     """Keeps one session to Redis open: when it breaks, opens the next one with growing delays (0.05 to 1 s).
 
     `prepare` is run on each new session before anybody else uses it. When it raises a `StoreError` that is not
-    `StoreLost`, the link gives up and hands that error to everybody.
+    `StoreLost`, the link gives up and hands that error to everybody. `revive` is run before each new attempt; it may
+    start a server that has ended, and raises `StoreLost` when it cannot.
     """
 
     def __init__(
@@ -167,6 +168,7 @@ class Link:
         address: RedisAddress,
         prepare: Callable[[Session], Awaitable[None]],
         *,
+        revive: Callable[[], Awaitable[None]],
         reply_seconds: float,
         on_lost: Callable[[str], None],
         on_back: Callable[[], None],
@@ -174,6 +176,7 @@ class Link:
     ) -> None:
         self._address = address
         self._prepare = prepare
+        self._revive = revive
         self._reply_seconds = reply_seconds
         self._on_lost = on_lost
         self._on_back = on_back
@@ -269,6 +272,7 @@ class Link:
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
             try:
+                await self._revive()
                 return await self._new_session()
             except StoreLost as error:
                 if str(error) != self._why_lost:

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import NoScriptError
@@ -44,7 +45,15 @@ class RedisStore:
     * `on_refused(error)`: `Fenced` or `StoreEmptied` on reconnection; the store will not come back.
     """
 
-    def __init__(self, address: RedisAddress, prefix: str, holder: str, reply_seconds: float) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        prefix: str,
+        holder: str,
+        *,
+        reply_seconds: float,
+        revive: Callable[[], Awaitable[None]],
+    ) -> None:
         self.on_lost: Callable[[str], None] = _ignore
         self.on_back: Callable[[bool], None] = _ignore
         self.on_refused: Callable[[StoreError], None] = _ignore
@@ -60,6 +69,7 @@ class RedisStore:
         self._link = Link(
             address,
             self._prepare,
+            revive=revive,
             reply_seconds=reply_seconds,
             on_lost=self._tell_lost,
             on_back=self._tell_back,
@@ -75,12 +85,18 @@ class RedisStore:
         *,
         wait_seconds: float = 0.0,
         reply_seconds: float = _REPLY_SECONDS,
+        revive: Callable[[], Awaitable[None]] | None = None,
     ) -> RedisStore:
         """Connect without taking anything. `holder` is `<pid>@<host>` (`holder.this_process`).
 
+        `reply_seconds`: time after which a Redis that does not answer counts as lost. `revive` is awaited before each
+        attempt to connect again; it may start a server that has ended, and raises `StoreLost` when it cannot.
+
         Raises `AddressError`, or `StoreLost` when Redis cannot be reached (or still loads its data) for `wait_seconds`.
         """
-        store = cls(parse_address(address), prefix, holder, reply_seconds)
+        store = cls(
+            parse_address(address), prefix, holder, reply_seconds=reply_seconds, revive=revive or _nothing_to_do
+        )
         await store._link.open(wait_seconds)
         return store
 
@@ -103,6 +119,11 @@ class RedisStore:
     async def wait_connected(self) -> None:
         """Return once connected. Raises `Fenced` or `StoreEmptied` when there will be no way back."""
         await self._link.wait_connected()
+
+    async def check(self) -> None:
+        """Ask Redis for a sign of life: one that hangs is noticed although nothing is to be written."""
+        with suppress(StoreError):
+            await self._link.call("PING")
 
     async def take_epoch(self, at_least: int = 0) -> int:
         """Become the one manager that may write; returns the epoch: higher than any before and >= `at_least`.
@@ -327,6 +348,10 @@ class RedisStore:
 
 def _when(seconds: str) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(seconds)))
+
+
+async def _nothing_to_do() -> None:
+    """Default of `revive`: somebody else looks after Redis."""
 
 
 def _ignore(_: object) -> None:

@@ -227,6 +227,7 @@ def test_the_destination_may_not_be_in_the_batch(closed_manager: ContractManager
     ("place", "text"),
     [
         ({"before_uid": "x"}, "(UID 'x') was not found: Item with UID 'x' is not in the queue.."),
+        ({"after_uid": []}, "(UID '[]') was not found: Item with UID '[]' is not in the queue.."),
         ({"pos_dest": 50}, "(position 50) was not found: Index '50' is out of range (parameter pos = '50')."),
         (
             {"pos_dest": "x"},

@@ -139,7 +139,7 @@ def _destination(core: Core, parameter: str, place: object, batch: list[QueuedIt
     queue = core.state.queue
     uids = {item.uid for item in batch}
     if parameter != "pos_dest":
-        if place in uids:
+        if isinstance(place, str) and place in uids:
             raise Refusal(f"Parameter '{parameter}': item with UID '{place}' is in the batch")
         target = found(core, "Destination", None, place)
         if parameter == "before_uid":

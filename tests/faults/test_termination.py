@@ -21,7 +21,9 @@ def opened(make_manager: Make, *options: str) -> FaultyManager:
 
 
 @SIGNALS
-def test_by_default_the_manager_leaves_and_the_plan_goes_on(make_manager: Make, number: signal.Signals, code: int) -> None:
+def test_by_default_the_manager_leaves_and_the_plan_goes_on(
+    make_manager: Make, number: signal.Signals, code: int
+) -> None:
     manager = opened(make_manager)
     manager.add()
     held = manager.start_holding()

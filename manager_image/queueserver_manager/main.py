@@ -20,6 +20,7 @@ from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_manager.api.binding import BindError
 from queueserver_manager.api.console import Console, configure_logging
 from queueserver_manager.api.control_socket import ControlSocket
+from queueserver_manager.api.curve import CurveServerKeys
 from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.terminal import TerminalWriter
 from queueserver_manager.api.wire import Encoding
@@ -202,8 +203,13 @@ class Manager:
         writes += await load_lists(core, self._store.redis, settings, restart=restart)
         await self._store.redis.commit(_new_uid(), writes)
         self.workers.link = LinkServer(self._store.paths.link_address, self.workers.on_message)
+        key = settings.zmq_private_key
         service.control = ControlSocket(
-            settings.zmq_control_addr, self._encoding, service.on_request, max_frame=settings.max_request_size
+            settings.zmq_control_addr,
+            self._encoding,
+            service.on_request,
+            max_frame=settings.max_request_size,
+            curve=CurveServerKeys.from_text(key) if key else None,
         )
         if settings.zmq_publish_console:
             service.info = InfoSocket(settings.zmq_info_addr, self._encoding)

@@ -367,7 +367,7 @@ ROWS: list[tuple[str, str, Row]] = [
                 {"qsize": 0, "item": COUNT | CALLER | {"item_uid": uid}},
             ),
         )
-        for uid in ("zz", 5)
+        for uid in ("zz", 5, None, [])
     ],
     (
         "queue_item_update",

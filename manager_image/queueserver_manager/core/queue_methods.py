@@ -53,7 +53,7 @@ def queue_item_update(core: Core, params: Params, d: Decision, now: float) -> Re
     """Replace an item at its place."""
     item = accept_item(core, params)
     old_uid, replace = item.get("item_uid"), bool(params.get("replace"))
-    if old_uid is None and not replace:
+    if "item_uid" not in item and not replace:
         raise Refusal("Item description contains no UID and UID generation is skipped", item=params["item"])
     if replace:
         item["item_uid"] = core.new_uid()

@@ -8,6 +8,7 @@ from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
+import msgpack
 import pytest
 import zmq
 
@@ -100,4 +101,21 @@ def test_nothing_is_published_unless_it_is_switched_on(start_manager: Callable[.
     manager = start_manager(publish=False)
     with closing(manager.subscribe("")) as subscriber:
         assert not subscriber.poll(1500)
+    manager.stop()
+
+
+def test_both_topics_are_encoded_as_requests_are(start_manager: Callable[..., ContractManager]) -> None:
+    manager = start_manager(encoding="msgpack")
+    with closing(manager.subscribe("")) as subscriber:
+        found: set[bytes] = set()
+        deadline = time.monotonic() + DEADLINE
+        while found != {b"QS_Info", b"QS_Console"}:
+            assert subscriber.poll(max(0, deadline - time.monotonic()) * 1000), found
+            topic, payload = subscriber.recv_multipart()
+            message = msgpack.unpackb(payload)
+            assert message.keys() == {"time", "msg"}
+            if not found:
+                manager.accepted("environment_open")  # which prints
+            found.add(topic)
+    manager.wait_idle()
     manager.stop()

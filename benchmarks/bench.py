@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +30,13 @@ class Bench:
     samples: Samples = field(default_factory=Samples)
 
     @contextmanager
-    def servers(self, setup: Setup | None = None) -> Iterator[list[Server]]:
-        """All sides, running at the same time; sections ask them in turn, so that a drift of the machine hits all."""
+    def servers(self, setup: Setup | None = None, sides: Collection[Side] = tuple(Side)) -> Iterator[list[Server]]:
+        """The sides, running at the same time; sections ask them in turn, so that a drift of the machine hits all."""
         with ExitStack() as stack:
             yield [
                 stack.enter_context(running(side, programs, setup or Setup()))
                 for side, programs in self.programs.items()
+                if side in sides
             ]
 
     def rounds(self, normal: int, quick: int = 1) -> range:

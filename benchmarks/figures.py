@@ -16,7 +16,8 @@ class Figure:
     key: str
     title: str
     unit: str
-    target: Target
+    target: Target | None
+    """None for what is told and not judged."""
     statistic: Statistic = statistics.median
 
 
@@ -50,6 +51,8 @@ FIGURES = (
     Figure("environment.close", "Environment close", S, at_most(0.1)),
     Figure("console.rate", "Console burst of 20,000 lines", "lines/s", at_least(60_000)),
     Figure("console.received", "Lines of it received", "", at_least(20_000), min),
+    Figure("durable.add", "`queue_item_add`, every write forced to disk", PER_S, None),
+    Figure("durable.noop", "No-op plans, every write forced to disk", PLANS_PER_S, None),
     Figure("memory.empty", "Manager resident memory, empty", MB, at_most(60)),
     Figure("memory.100000", "Manager resident memory, 100,000 items", MB, at_most(130)),
 )

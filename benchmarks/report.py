@@ -41,8 +41,8 @@ def rows(figures: Sequence[Figure], samples: Samples) -> list[Row]:
             continue
         upstream = cells.get(Side.UPSTREAM)
         ratio = cells[Side.OURS] / upstream if upstream else None
-        target = figure.target
-        table.append(Row(figure.title, figure.unit, cells, ratio, target.text, target.verdict(cells)))
+        target, verdict = (figure.target.text, figure.target.verdict(cells)) if figure.target else (_NONE, "")
+        table.append(Row(figure.title, figure.unit, cells, ratio, target, verdict))
     return table
 
 

@@ -37,6 +37,8 @@ class Setup:
     """Load the profile of the benchmark in place of the simulated one."""
     warm: bool = True
     """Ours only: keep an interpreter ready, which is the default."""
+    durable: bool = False
+    """Ours only: every write is on disk before it is answered (`appendfsync always`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def running(side: Side, programs: Path, setup: Setup) -> Iterator[Server]:
         if side is Side.OURS:
             command += [f"--data-dir={directory / 'data'}", f"--runtime-dir={directory / 'run'}"]
             command += ["--on-terminate=DESTROY", f"--warm-worker={'ON' if setup.warm else 'OFF'}"]
+            command += [f"--appendfsync={'always' if setup.durable else 'everysec'}"]
         else:
             command.append(f"--redis-addr=localhost:{stack.enter_context(_store(directory))}")
         with (directory / "log").open("wb") as log:

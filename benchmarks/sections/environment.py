@@ -28,13 +28,12 @@ def measure(bench: Bench) -> None:
 def _openings(
     bench: Bench, figure: str, setup: Setup, profile: Path, preload: tuple[str, ...] | None, *, with_upstream: bool
 ) -> None:
-    with bench.servers(setup) as servers:
+    with bench.servers(setup, tuple(Side) if with_upstream else [Side.OURS]) as servers:
         for _ in bench.rounds(5, quick=2):
             for server in servers:
-                if server.side is Side.OURS or with_upstream:
-                    opened, closed = _open_and_close(server)
-                    bench.samples.add(figure, server.side, opened)
-                    bench.samples.add("environment.close", server.side, closed)
+                opened, closed = _open_and_close(server)
+                bench.samples.add(figure, server.side, opened)
+                bench.samples.add("environment.close", server.side, closed)
             bench.samples.add(
                 figure, Side.FLOOR, _cold_load(profile) if preload is None else _warm_load(profile, preload)
             )

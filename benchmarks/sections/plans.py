@@ -26,7 +26,7 @@ def _follow(bench: Bench, setup: Setup, profile: Path, name: str, item: dict[str
                 client.wait(lambda status: status["worker_environment_exists"] and idle(status), 60)
         for _ in bench.rounds(5):
             for server in servers:
-                starts = _run(server, item, ours if server.side is Side.OURS else 8)
+                starts = starts_of(server, item, ours if server.side is Side.OURS else 8)
                 _note(bench, name, server.side, [later - earlier for earlier, later in pairwise(starts)])
             _note(bench, name, Side.FLOOR, bench.bare("run_engine", str(profile), name, str(ours)))
 
@@ -36,8 +36,8 @@ def _note(bench: Bench, name: str, side: Side, periods: list[float]) -> None:
     bench.samples.add(f"plans.{name}", side, 1 / mean if name == "noop" else 1e3 * mean)
 
 
-def _run(server: Server, item: dict[str, object], count: int) -> list[float]:
-    """Times at which the plans started, as the history has them."""
+def starts_of(server: Server, item: dict[str, object], count: int) -> list[float]:
+    """Run so many items; returns the times at which they started, as the history has them."""
     with Client(server.address) as client:
         client("queue_clear")
         client("history_clear")

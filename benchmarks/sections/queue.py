@@ -34,9 +34,7 @@ def measure(bench: Bench) -> None:
     with ExitStack() as stack:
         filled = []
         for length in (0, LENGTH, LONG):
-            for server in stack.enter_context(bench.servers()):
-                if length == LONG and server.side is not Side.OURS:
-                    continue
+            for server in stack.enter_context(bench.servers(sides=[Side.OURS] if length == LONG else tuple(Side))):
                 client = stack.enter_context(Client(server.address))
                 if length == 0:
                     server.settle()

@@ -78,6 +78,7 @@ class Service:
             on_fatal=self._store_fatal,
         )
         store.on_lost = self.committer.store_lost
+        store.on_trouble = self._store_trouble
         store.on_back = self._note_rollback
         store.on_refused = self._store_fatal
         self._working: dict[bytes, deque[Request]] = {}
@@ -124,7 +125,7 @@ class Service:
             self._loop.call_soon(self._advance, request, work)
             return
         if decision.writes and not self.committer.connected:
-            decision = refuse(self.core, METHODS[request.method], StoreAway())
+            decision = refuse(self.core, METHODS[request.method], StoreAway(self.core.store_problem))
         self.carry_out(decision, request)
         for later in self._working.pop(request.client[0]):
             self.on_request(later)
@@ -169,7 +170,7 @@ class Service:
             self._stored = stored
             self._follow(d, request)
         elif request is not None:
-            reply = refuse(self.core, METHODS[request.method], StoreAway()).reply
+            reply = refuse(self.core, METHODS[request.method], StoreAway(self.core.store_problem)).reply
             self._reply(request, reply)
 
     def _follow(self, d: Decision, request: Request | None) -> None:
@@ -203,8 +204,8 @@ class Service:
             texts: list[bytes] = []
             async for chunk in self.store.history_chunks(first, following - 1):
                 texts += chunk
-        except StoreError:
-            self._reply(request, refuse(self.core, METHODS[request.method], StoreAway()).reply)
+        except StoreError as error:
+            self._reply(request, refuse(self.core, METHODS[request.method], StoreAway(str(error))).reply)
         else:
             self._reply(request, {**d.reply, "items": Encoded.array(texts)})
 
@@ -302,8 +303,12 @@ class Service:
 
     def _store_lost(self, reason: str) -> None:
         self.core.store_connected = False
+        self.core.store_problem = reason
         self.core.touch()
         self.publish_soon()
+
+    def _store_trouble(self, reason: str) -> None:
+        self.core.store_problem = reason
 
     async def _reload(self, differs: bool) -> None:
         if differs:

@@ -281,4 +281,5 @@ class Workers:
         for task in tuple(self._tasks):
             task.cancel()
         await self._launcher.close()
-        self.link.close()
+        if hasattr(self, "link"):  # a start that failed earlier has none
+            self.link.close()

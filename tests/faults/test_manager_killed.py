@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from contract_manager import QUICK, plan
-from faulty_manager import ENGINE, LONG, PROFILE, FaultyManager, wait_until
+from faulty_manager import ENGINE, LONG, PROFILE, SLOW_START, FaultyManager, wait_until
 from running_manager import NoAnswer
 
 RESTART_DEADLINE = 5.0
@@ -190,12 +190,6 @@ def test_the_worker_goes_on_through_several_managers(manager: FaultyManager) -> 
 # While an environment is opened, closed or destroyed ------------------------------------------------------------
 
 Make = Callable[..., FaultyManager]
-
-SLOW_START = """
-import pathlib, time
-while not pathlib.Path(__file__).with_name("go-on").exists():
-    time.sleep(0.005)
-"""
 
 SLOW_END = """
 import atexit, pathlib, time

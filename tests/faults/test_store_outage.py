@@ -1,4 +1,4 @@
-"""Redis stops answering, ends or is killed in a plan: motion can be reduced, nothing is lost, all comes back by itself."""
+"""Redis stops, ends or is killed in a plan: what reduces motion works, nothing is lost, all recovers by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from contract_manager import QUICK, Held
-from faulty_manager import LONG, FaultyManager, wait_until
+from faulty_manager import LONG, SLOW_START, FaultyManager, wait_until
 from redis_of_manager import ExternalRedis, PackagedRedis, RedisOfManager, options_for
 
 CALLER = {"user": "Tester", "user_group": "primary"}
@@ -77,7 +77,7 @@ def site(request: pytest.FixtureRequest) -> Site:
 def refused(manager: FaultyManager, method: str, **params: object) -> None:
     reply = manager.call(method, params)
     assert reply["success"] is False, f"{method} was accepted without a store"
-    assert "Redis server does not answer" in reply["msg"]
+    assert "cannot do this without its Redis server" in reply["msg"]
     assert "Nothing was changed" in reply["msg"]
 
 
@@ -222,12 +222,9 @@ def test_a_worker_that_is_killed_meanwhile_is_told_later(external: Site, how: st
 
 
 def test_an_environment_that_opens_meanwhile_is_open_later(external_redis: ExternalRedis) -> None:
-    slow = (
-        "import pathlib, time\nwhile not pathlib.Path(__file__).with_name('go-on').exists():\n    time.sleep(0.005)\n"
-    )
     manager = FaultyManager(options=options_for(external_redis))
     assert manager.startup_dir is not None
-    (manager.startup_dir / "01-slow.py").write_text(slow)
+    (manager.startup_dir / "01-slow.py").write_text(SLOW_START)
     with manager:
         site = Site(manager, external_redis)
         manager.accepted("environment_open")
@@ -289,7 +286,7 @@ def test_nothing_that_was_accepted_is_lost_when_redis_is_killed_again_and_again(
                 if reply["success"]:
                     accepted.append(reply["item"]["item_uid"])
                 else:
-                    assert "Redis server does not answer" in reply["msg"]
+                    assert "cannot do this without its Redis server" in reply["msg"]
                     refusals += 1
 
     adding = threading.Thread(target=add)

@@ -9,17 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from contract_manager import plan
-from faulty_manager import ENGINE, LONG, PROFILE, FaultyManager, assert_lost_in_hand, wait_until
+from faulty_manager import ENGINE, LONG, PROFILE, SLOW_START, FaultyManager, assert_lost_in_hand, wait_until
 
 KILLED = "the worker process was killed by SIGKILL"
 
 Make = Callable[..., FaultyManager]
-
-SLOW_START = """
-import pathlib, time
-while not pathlib.Path(__file__).with_name("go-on").exists():
-    time.sleep(0.005)
-"""
 
 
 @pytest.mark.parametrize("mode", [{}, {"ignore_failures": True}, {"loop": True}])

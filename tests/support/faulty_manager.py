@@ -13,6 +13,13 @@ from running_manager import Status
 
 ENGINE = "from bluesky import RunEngine\nfrom bluesky.plan_stubs import null\n\nRE = RunEngine({})\n"
 
+SLOW_START = """
+import pathlib, time
+while not pathlib.Path(__file__).with_name("go-on").exists():
+    time.sleep(0.005)
+"""
+"""Startup code that waits for `FaultyManager.let_go_on`."""
+
 MORE_PLANS = """
 from pathlib import Path
 
@@ -23,6 +30,13 @@ def hold_then_fail(release: str):
     while not Path(release).exists():
         yield from bps.sleep(0.005)
     raise RuntimeError("it fails as it was told to")
+
+
+def hold_and_print(release: str):
+    while not Path(release).exists():
+        print("it prints", flush=True)
+        yield from bps.checkpoint()
+        yield from bps.sleep(0.005)
 
 
 def hold_before_checkpoint(go_on: str, release: str):

@@ -45,6 +45,8 @@ class Core:
         self.recorded: deque[str] = deque(maxlen=200)
         """Items whose end this manager has written to the history; more than a worker's ledger holds."""
         self.store_connected = True
+        self.store_problem = ""
+        """Why the store was lost, a sentence; meaningless while it is connected."""
         self._version = 0
 
     def touch(self) -> None:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class StoreAway(Refusal):
-    """The store cannot be reached and the request would change what is stored."""
+    """The store cannot be reached or takes no writes, and the request needs it; `reason` is a sentence."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(
-            "The queue cannot be changed now: the manager's Redis server does not answer. "
+            f"The manager cannot do this without its Redis server. {reason} "
             "Nothing was changed; send the request again when the status shows 'store': 'connected'."
         )
 
@@ -71,7 +71,7 @@ def _check(core: Core, method: Method, params: Params) -> None:
     for parameter in method.parameters:
         parameter.check(params)
     if method.needs_store and not core.store_connected:
-        raise StoreAway
+        raise StoreAway(core.store_problem)
 
 
 def refuse(core: Core, method: Method, refusal: Refusal) -> Decision:

@@ -78,8 +78,15 @@ class Session:
 
     def _checked(self, answer: Any) -> Any:
         if isinstance(answer, Exception):
-            raise StoreLost(f"Redis at {self._where} refused: {str(answer).rstrip('.')}.", unknown=False) from answer
+            raise StoreLost(self._refused(answer), unknown=False) from answer
         return answer
+
+    def _refused(self, error: Exception) -> str:
+        text = str(error)
+        if "No space left on device" in text:
+            return f"Redis at {self._where} cannot write: its disk is full. Free some space."
+        # What follows is the place in a script of ours.
+        return f"Redis at {self._where} refused: {text.partition(' script: ')[0].rstrip('.')}."
 
     def _broken(self, error: Exception) -> str:
         return f"The connection to Redis at {self._where} broke: {str(error).rstrip('.')}."
@@ -171,6 +178,7 @@ class Link:
         revive: Callable[[], Awaitable[None]],
         reply_seconds: float,
         on_lost: Callable[[str], None],
+        on_trouble: Callable[[str], None],
         on_back: Callable[[], None],
         on_given_up: Callable[[StoreError], None],
     ) -> None:
@@ -179,6 +187,7 @@ class Link:
         self._revive = revive
         self._reply_seconds = reply_seconds
         self._on_lost = on_lost
+        self._on_trouble = on_trouble
         self._on_back = on_back
         self._on_given_up = on_given_up
         self._session: Session | None = None
@@ -277,4 +286,5 @@ class Link:
             except StoreLost as error:
                 if str(error) != self._why_lost:
                     _log.warning("%s", error)
+                    self._on_trouble(str(error))
                 self._why_lost = str(error)

@@ -70,6 +70,10 @@ async def ensure_packaged_server(data_dir: Path, runtime_dir: Path, appendfsync:
     try:
         place.record(int(_info(await session.call("INFO", "server"))["process_id"]))
         await _await_loaded(session, place)
+    except OSError as error:
+        with suppress(StoreLost):
+            await session.call("SHUTDOWN", "NOSAVE", "FORCE")
+        raise PackagedServerError(_cannot_be_written(place.data, error)) from None
     finally:
         await session.close()
     return unix_address(place.socket)
@@ -305,6 +309,12 @@ async def _try_session(socket: Path) -> Session | None:
 
 def _info(reply: bytes) -> dict[str, str]:
     return dict(line.partition(":")[::2] for line in reply.decode().splitlines() if ":" in line)
+
+
+def _cannot_be_written(directory: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"The disk of {directory} is full. Free some space and start again."
+    return f"The data directory {directory} cannot be written: {error.strerror}. Make it writable, or name another one."
 
 
 def _why_it_ended(place: _Place) -> str:

@@ -40,6 +40,7 @@ class RedisStore:
     """The store of one manager under one prefix. Callbacks run in the event loop and must not raise.
 
     * `on_lost(reason)`: the connection broke; commits are refused until `on_back`.
+    * `on_trouble(reason)`: it is still lost, for another reason than was told before.
     * `on_back(rolled_back)`: connected again. `rolled_back` is true when Redis does not know the last commit it had
       acknowledged (it crashed and lost its last seconds): what the manager has in memory is then ahead of Redis.
     * `on_refused(error)`: `Fenced` or `StoreEmptied` on reconnection; the store will not come back.
@@ -55,6 +56,7 @@ class RedisStore:
         revive: Callable[[], Awaitable[None]],
     ) -> None:
         self.on_lost: Callable[[str], None] = _ignore
+        self.on_trouble: Callable[[str], None] = _ignore
         self.on_back: Callable[[bool], None] = _ignore
         self.on_refused: Callable[[StoreError], None] = _ignore
         self._address = address
@@ -72,6 +74,7 @@ class RedisStore:
             revive=revive,
             reply_seconds=reply_seconds,
             on_lost=self._tell_lost,
+            on_trouble=self._tell_trouble,
             on_back=self._tell_back,
             on_given_up=self._tell_refused,
         )
@@ -255,6 +258,9 @@ class RedisStore:
 
     def _tell_lost(self, reason: str) -> None:
         self.on_lost(reason)
+
+    def _tell_trouble(self, reason: str) -> None:
+        self.on_trouble(reason)
 
     def _tell_back(self) -> None:
         self.on_back(self._rolled_back)

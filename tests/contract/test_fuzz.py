@@ -269,13 +269,17 @@ def test_random_requests_while_plans_run(manager: ContractManager, seed: int) ->
     manager.accepted("queue_autostart", enable=False)
     manager.accepted("queue_mode_set", mode="default")
     manager.accepted("queue_clear")
-    status = manager.wait_status(
-        lambda s: s["manager_state"] in ("idle", "paused") and s["re_state"] in ("idle", "paused")
-    )
-    if status["manager_state"] == "paused":
-        manager.accepted("re_abort")
-    manager.wait_idle()
-    manager.accepted("queue_clear")
+    _end_what_runs(manager)
     manager.accepted("history_clear")
-    manager.run(COUNT)
+    manager.accepted("queue_clear")
+    manager.add(COUNT)
+    manager.start_queue()
+    _end_what_runs(manager, by="re_resume")
     assert [item["result"]["exit_status"] for item in manager.history] == ["completed"]
+
+
+def _end_what_runs(manager: ContractManager, by: str = "re_abort") -> None:
+    """Wait for idle; a pause that was asked for may come at any moment before."""
+    settled = ("idle", "paused")
+    while manager.wait_status(lambda s: s["manager_state"] in settled)["manager_state"] == "paused":
+        manager.accepted(by)

@@ -91,7 +91,7 @@ def test_a_deferred_pause_after_the_last_checkpoint_lets_the_plan_complete_and_s
     assert status["pause_pending"] is False
     assert [item["result"]["exit_status"] for item in manager.history] == ["completed"]
     assert manager.queue_uids == waiting
-    manager.run(QUICK)  # the pause that was not reached does not stop the next run of the queue
+    manager.run(COUNT)  # the pause that was not reached does not stop the next run of the queue
     assert manager.queue == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contract_manager import CALLER, QUICK, STOP_INSTRUCTION, UID, ContractManager, plan
+from contract_manager import CALLER, STOP_INSTRUCTION, UID, ContractManager, plan
 from contract_methods import (
     ADD,
     ERROR,
@@ -21,81 +21,15 @@ from contract_methods import (
     MOVE_BATCH,
     REMOVE,
     REMOVE_BATCH,
-    SUPPORTED,
     UPDATE,
 )
 
 NEW_UID = "<a new uid>"
 
-# Rule 3: unsupported parameters --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", SUPPORTED)
-def test_an_unsupported_parameter_is_refused_before_anything_else(closed_manager: ContractManager, method: str) -> None:
-    prefix, supported, failure = SUPPORTED[method]
-    text = f"{prefix}API request contains unsupported parameters"
-    reply = closed_manager.call(method, unsupported_param=1, lock_key=5) if "lock_key" in supported else None
-    assert reply is None or "unsupported parameters: 'unsupported_param'" in reply["msg"]
-    assert closed_manager.call(method, unsupported_param=1) == {
-        "success": False,
-        "msg": f"{text}: 'unsupported_param'. Supported parameters: {supported}",
-        **failure,
-    }
-    assert closed_manager.call(method, a=1, b=2) == {
-        "success": False,
-        "msg": f"{text}: ['a', 'b']. Supported parameters: {supported}",
-        **failure,
-    }
-
-
-@pytest.mark.parametrize("method", ["ping", "status"])
-def test_ping_and_status_check_nothing(closed_manager: ContractManager, method: str) -> None:
-    reply = closed_manager.call(method, unsupported_param=1, lock_key=5)
-    assert "success" not in reply
-    assert reply["msg"].startswith("RE Manager v")
-    frame = closed_manager.raw(closed_manager.encode({"method": method, "params": None}))
-    assert frame is not None
-    assert closed_manager.decode(frame).keys() == reply.keys()
-
-
-@pytest.mark.parametrize("method", [name for name, (_, supported, _) in SUPPORTED.items() if "lock_key" in supported])
-def test_a_lock_key_of_a_wrong_type_is_refused_before_other_parameters(
-    closed_manager: ContractManager, method: str
-) -> None:
-    prefix, _, failure = SUPPORTED[method]
-    for key in (5, True, ["a"], {"a": 1}, 1.5):
-        assert closed_manager.call(method, lock_key=key) == {
-            "success": False,
-            "msg": f"{prefix}Lock key must be a non-empty string or None: lock_key = {key!r}",
-            **failure,
-        }
-
-
-@pytest.mark.parametrize("key", [None, "", "some key"])
-def test_a_lock_key_is_accepted_and_ignored_while_nothing_is_locked(
-    closed_manager: ContractManager, key: object
-) -> None:
-    assert closed_manager.accepted("queue_clear", lock_key=key) == {"success": True, "msg": ""}
-    closed_manager.accepted("queue_item_add", item=QUICK, lock_key=key, **CALLER)
-    assert closed_manager.call("queue_start", lock_key=key)["msg"] == "RE Worker environment does not exist."
-
-
-@pytest.mark.parametrize("method", SUPPORTED)
-def test_params_that_are_no_mapping_are_refused(closed_manager: ContractManager, method: str) -> None:
-    prefix, _, failure = SUPPORTED[method]
-    reply = closed_manager.decode(closed_manager.raw(closed_manager.encode({"method": method, "params": None})) or b"")
-    assert reply == {"success": False, "msg": f"{prefix}'NoneType' object is not iterable", **failure}
-    for params in (5, "text", [1], True):
-        frame = closed_manager.raw(closed_manager.encode({"method": method, "params": params}))
-        reply = closed_manager.decode(frame or b"")
-        assert reply["success"] is False
-        assert reply["msg"].startswith(prefix)
-
-
-# Everything else, in a queue of two items without an environment -----------------------------------------------
+# Each row is asked of a manager without an environment that has two items in its queue.
 
 BAD_TYPE = "Incorrect request format: incorrect type ('{}') of item parameter: item parameter must have type 'dict'"
-UNKNOWN_PLAN = {"item_type": "plan", "name": "count_test"}
+UNKNOWN_PLAN: dict[str, Any] = {"item_type": "plan", "name": "count_test"}
 COUNT = plan("count", ["det"])
 NO_PLAN = "Plan validation failed: Plan 'count_test' is not in the list of allowed plans.\nPlan: {}"
 
@@ -463,8 +397,3 @@ def test_an_empty_queue_has_texts_of_its_own(closed_manager: ContractManager) ->
         reply = closed_manager.call("queue_item_get", params)
         assert reply["msg"] == f"{GET}Index '{index}' is out of range (parameter pos = '{shown}')"
     assert closed_manager.call("queue_item_remove")["msg"] == f"{REMOVE}Queue is empty"
-
-
-@pytest.mark.parametrize("method", ["no_such_method", "", "Status", "_handlers"])
-def test_an_unknown_method_is_named(closed_manager: ContractManager, method: str) -> None:
-    assert closed_manager.call(method) == {"success": False, "msg": f"Unknown method '{method}'"}

@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,8 @@ from typing import Any, Self
 
 import msgpack
 import zmq
+
+from process_table import free_ports, lives, processes_with, waits_on_standard_input
 
 Status = dict[str, Any]
 
@@ -75,7 +76,7 @@ class RunningManager:
         self.runtime_dir = self.directory / "r"
         self.encoding = encoding
         self.publish = publish
-        control, info = _free_ports(2)
+        control, info = free_ports(2)
         self.control_address = f"tcp://127.0.0.1:{control}"
         self.info_address = f"tcp://127.0.0.1:{info}"
         self.options = list(options)
@@ -220,17 +221,7 @@ class RunningManager:
 
     def processes(self) -> dict[int, str]:
         """Process ids and command lines of all that was started for this manager; zombies do not count."""
-        found = {}
-        mark, directory = self._mark.encode(), os.fsencode(self.directory)
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                command = (process / "cmdline").read_bytes()
-                if not command:
-                    continue
-                # A Redis server writes its title over its environment, but its socket is in the title.
-                if directory in command or mark in (process / "environ").read_bytes().split(b"\0"):
-                    found[int(process.name)] = command.replace(b"\0", b" ").decode().strip()
-        return found
+        return processes_with(self._mark, self.directory)
 
     @property
     def supervisor_pid(self) -> int:
@@ -245,7 +236,7 @@ class RunningManager:
     @property
     def worker_pids(self) -> list[int]:
         """Workers of environments; an interpreter that waits to become one does not count."""
-        return [pid for pid in self._with("queueserver_worker") if not _waits_on_standard_input(pid)]
+        return [pid for pid in self._with("queueserver_worker") if not waits_on_standard_input(pid)]
 
     @property
     def worker_pid(self) -> int:
@@ -255,7 +246,7 @@ class RunningManager:
     @property
     def warm_pids(self) -> list[int]:
         """Interpreters that are kept ready for the next opening."""
-        return [pid for pid in self._with("queueserver_worker") if _waits_on_standard_input(pid)]
+        return [pid for pid in self._with("queueserver_worker") if waits_on_standard_input(pid)]
 
     @property
     def redis_pid(self) -> int:
@@ -268,7 +259,7 @@ class RunningManager:
         if number != signal.SIGKILL:
             return
         deadline = time.monotonic() + 10
-        while _lives(pid):
+        while lives(pid):
             if self._supervisor is not None:
                 self._supervisor.poll()
             assert time.monotonic() < deadline, f"the process {pid} does not go"
@@ -442,28 +433,3 @@ class RunningManager:
     def _explain(self, text: str) -> str:
         tail = "\n".join(self.log_text.splitlines()[-40:])
         return f"{text}\n{_LOG_FOLLOWS}\n{tail}"
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-def _waits_on_standard_input(pid: int) -> bool:
-    """Whether a worker process has not taken its configuration yet: until then its standard input is a socket."""
-    with suppress(OSError):
-        return str(Path(f"/proc/{pid}/fd/0").readlink()).startswith("socket:")
-    return False
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False

@@ -228,15 +228,13 @@ class Manager:
 
     def _terminate(self) -> None:
         _log.info("The manager was asked to end.")
-        self._end(self._settings.on_terminate)
+        decision = termination.terminate(self.service.core, self._settings.on_terminate, time.time())
+        self.service.carry_out(decision)
 
     def supervisor_lost(self) -> None:
-        """Nobody would start this manager again: it leaves in order and leaves a plan alone."""
+        """Nobody would start this manager again: it leaves at once and leaves the worker alone."""
         _log.warning("The supervisor of the manager has gone; the manager leaves.")
-        self._end("LEAVE")
-
-    def _end(self, on_terminate: str) -> None:
-        self.service.carry_out(termination.terminate(self.service.core, on_terminate, time.time()))
+        self.service.carry_out(termination.abandon())
 
     def _worker_config(self, opening_id: str, token: str, permissions: dict[str, Any] | None) -> WorkerConfig:
         paths, settings = self._store.paths, self._settings

@@ -136,7 +136,19 @@ def ended_after_signal(manager: FaultyManager) -> bool:
     return False
 
 
-def test_a_supervisor_that_is_killed_takes_its_manager_with_it_in_order(make_manager: Make) -> None:
+def test_the_manager_of_a_killed_supervisor_leaves_an_idle_worker_to_the_next(make_manager: Make) -> None:
+    manager = opened(make_manager)
+    leaving, worker = manager.manager_pid, manager.worker_pid
+    manager.kill(manager.supervisor_pid)
+    wait_until(lambda: leaving not in manager.processes(), "end of the manager")
+    assert manager.worker_pid == worker
+    manager.start().wait_status(lambda s: s["worker_link"] == "attached")
+    assert manager.worker_pid == worker
+    manager.works_on()
+    manager.stop()
+
+
+def test_the_manager_of_a_killed_supervisor_leaves_a_plan_to_the_next(make_manager: Make) -> None:
     manager = opened(make_manager)
     held = manager.start_holding()
     leaving = manager.manager_pid

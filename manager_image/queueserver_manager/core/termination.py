@@ -39,3 +39,11 @@ def terminate(core: Core, on_terminate: str, now: float) -> Decision:
     else:
         d.cause(LeaveManager())
     return conclude(core, d, now)
+
+
+def abandon() -> Decision:
+    """Nobody would start this process again (its supervisor was killed): it ends at once.
+
+    A worker is left alone, also an idle one: the next manager finds it, or it leaves when none comes.
+    """
+    return Decision(effects=[LeaveManager()])

@@ -29,7 +29,7 @@ def _openings(
     bench: Bench, figure: str, setup: Setup, profile: Path, preload: tuple[str, ...] | None, *, with_upstream: bool
 ) -> None:
     with bench.servers(setup, tuple(Side) if with_upstream else [Side.OURS]) as servers:
-        for _ in bench.rounds(5, quick=2):
+        for _ in bench.rounds(7, quick=2):
             for server in servers:
                 opened, closed = _open_and_close(server)
                 bench.samples.add(figure, server.side, opened)
@@ -44,7 +44,7 @@ def _open_and_close(server: Server) -> tuple[float, float]:
     with Client(server.address) as client:
         start = time.perf_counter()
         client("environment_open")
-        client.wait(lambda status: bool(status["worker_environment_exists"]) and idle(status), 60, period=0.002)
+        client.wait(lambda status: bool(status["worker_environment_exists"]) and idle(status), 60, period=0.01)
         opened = time.perf_counter()
         # What the server does after an opening is no part of the closing.
         server.settle()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from contract_manager import QUICK, Held
+from contract_manager import QUICK, Held, plan
 from faulty_manager import LONG, SLOW_START, FaultyManager, wait_until
 from redis_of_manager import ExternalRedis, PackagedRedis, RedisOfManager, options_for
 
@@ -349,4 +349,41 @@ def test_a_redis_that_lost_everything_is_not_mistaken_for_the_old_one(external: 
     assert "vanished from Redis" in manager.log_text
     assert manager.queue == []
     wait_until(lambda: not manager.worker_pids, "end of the worker")
+    manager.works_on()
+
+
+@pytest.mark.parametrize("manager_too", [False, True])
+def test_what_redis_lost_is_told_by_the_worker_and_the_queue_stays_stopped(
+    external: Site, external_redis: ExternalRedis, manager_too: bool
+) -> None:
+    """A crash of its machine takes Redis back in time: the worker knows what ran since, nothing runs twice."""
+    manager = external.manager
+    item, count = manager.counting_item()
+    first = manager.add(item)["item_uid"]
+    release = manager.release_file()
+    second = manager.add(plan("hold", str(release)))["item_uid"]
+    last = manager.add()["item_uid"]
+    manager.accepted("queue_autostart", enable=False)
+    external_redis.remember()
+    manager.start_queue()
+    manager.wait_status(lambda s: s["running_item_uid"] == second and s["re_state"] == "running")
+    if manager_too:
+        manager.kill_manager_and_supervisor()
+    external_redis.kill()
+    external_redis.forget()
+    external_redis.start()
+    if manager_too:
+        manager.start()
+
+    manager.wait_status(lambda s: s["store"] == "connected" and s["running_item_uid"] == second)
+    assert [(e["item_uid"], e["result"]["exit_status"]) for e in manager.history] == [(first, "completed")]
+    assert manager.queue_uids == [last]
+    release.touch()
+    history = manager.wait_history(2)
+    assert [(e["item_uid"], e["result"]["exit_status"]) for e in history] == [
+        (first, "completed"),
+        (second, "completed"),
+    ]
+    assert manager.queue_uids == [last]
+    assert count.read_text() == "started\n"
     manager.works_on()

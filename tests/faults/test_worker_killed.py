@@ -206,3 +206,17 @@ def test_the_simulated_profile_survives_a_killed_worker(make_manager: Make) -> N
     manager.run(plan("count", ["det1"]))
     assert manager.results() == [("count", "failed"), ("count", "completed")]
     manager.stop()
+
+
+def test_every_process_that_ends_is_taken_notice_of(manager: FaultyManager) -> None:
+    manager.kill(manager.worker_pid)
+    manager.wait_worker_gone()
+    manager.works_on()
+    manager.close_environment()
+    manager.kill(manager.redis_pid)
+    wait_until(lambda: manager._with("valkey-server"), "new Redis server")
+    manager.wait_status(lambda s: s["store"] == "connected")
+    wait_until(lambda: manager.warm_pids, "interpreter that is kept ready")
+    manager.kill(manager.warm_pids[0])
+    manager.works_on()
+    wait_until(lambda: not manager.zombies(), "end of all zombies")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,17 @@ class FaultyManager(ContractManager):
         self._counts = getattr(self, "_counts", 0) + 1
         path = self.directory / f"count-{self._counts}"
         return plan("remember_start", str(path)), path
+
+    def zombies(self) -> list[int]:
+        """Children of the supervisor and of the manager that have ended and were not taken notice of."""
+        parents = {str(self.supervisor_pid), str(self.manager_pid)}
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+                if state == "Z" and parent in parents:
+                    found.append(int(stat.parent.name))
+        return found
 
     # What happens -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,6 +63,7 @@ class ExternalRedis:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._directory.mkdir()
+        self._copy = directory.with_name(f"{directory.name}-copy")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port: int = free.getsockname()[1]
@@ -111,6 +113,17 @@ class ExternalRedis:
         with redis.Redis(port=self._port, retry=ONCE) as client:
             client.shutdown()
         self._ended()
+
+    def remember(self) -> None:
+        """Keep a copy of the data as they are."""
+        self.stop()
+        shutil.copytree(self._directory, self._copy)
+        self.go_on()
+
+    def forget(self) -> None:
+        """While it does not run: take the data back to the copy, as a crash of its machine may."""
+        shutil.rmtree(self._directory)
+        shutil.copytree(self._copy, self._directory)
 
     def close(self) -> None:
         """End it whatever it does."""

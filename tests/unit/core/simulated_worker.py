@@ -22,6 +22,8 @@ class Worker:
     token: str
     ready: bool = False
     failed: bool = False
+    ending: bool = False
+    """It was told to end by somebody else, aborts what it has in hand and takes nothing more."""
     leaving: bool = False
     epoch: int = 0
     seq: int = 0
@@ -156,6 +158,8 @@ class WorkerActions:
         match body:
             case link.RunItem(text):
                 uid = json.loads(text)["item_uid"]
+                if worker.ending:
+                    return False, "the worker takes no more items"
                 assert worker.in_hand is None, "a second item was sent while one is in hand"
                 assert uid not in worker.ledger, "an item was sent twice"
                 worker.ledger[uid] = link.LedgerEntry(uid, command_id, link.ItemStage.RECEIVED, item=text)

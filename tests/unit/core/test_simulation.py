@@ -38,6 +38,9 @@ UNDER_WAY = (
     "load",
     "start_item",
     "end_item",
+    "abort_item",
+    "refuse_item",
+    "leave",
     "pause",
 )
 """Actions that happen by themselves when nothing goes wrong."""
@@ -78,15 +81,17 @@ class Beamline(World):
             possible += [("deliver_to_manager", 20)] if self.to_manager else []
             possible += [("reconnect", 0.3)] if worker is not None else []
         if worker is not None:
-            possible += [("kill_worker", 0.1)]
+            possible += [("kill_worker", 0.1), ("end_worker", 0.1)]
+            possible += [("leave", 3)] if worker.ending and worker.in_hand is None else []
             possible += [("deliver_to_worker", 20)] if self.to_worker else []
             possible += [("load", 5)] if not worker.ready and not worker.failed else []
             if worker.in_hand is not None:
                 started = worker.in_hand in self.executed
-                possible += [("end_item", 6)] if started and not worker.paused else []
-                possible += [("start_item", 10)] if not started else []
-                possible += [("refuse_item", 0.3)] if not started else []
-                possible += [("pause", 6)] if started and worker.pause_wanted else []
+                possible += [("end_item", 6)] if started and not worker.paused and not worker.ending else []
+                possible += [("start_item", 10)] if not started and not worker.ending else []
+                possible += [("refuse_item", 6 if worker.ending else 0.3)] if not started else []
+                possible += [("abort_item", 6)] if started and worker.ending else []
+                possible += [("pause", 6)] if started and worker.pause_wanted and not worker.ending else []
         possible += [("lose_last_writes", 0.03), ("sync", 1)]
         return possible
 
@@ -170,6 +175,17 @@ class Beamline(World):
 
     def do_kill_worker(self) -> None:
         self.kill_worker("it was killed by SIGKILL")
+
+    def do_end_worker(self) -> None:
+        """SIGTERM that does not come from the manager."""
+        assert self.worker is not None
+        self.worker.ending = True
+
+    def do_abort_item(self) -> None:
+        self.worker_ends_item(ExitStatus.ABORTED)
+
+    def do_leave(self) -> None:
+        self.kill_worker("it ended with exit code 0")
 
     def do_load(self) -> None:
         self.worker_loads(fails=self.random.random() < 0.1)

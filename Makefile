@@ -18,8 +18,8 @@ demo: local ## Run a short queue of simulated plans and watch it
 run: local ## Start a manager with the simulated profile (Ctrl-C ends it)
 	@.venv/bin/start-re-manager --zmq-publish-console ON $(ARGS)
 
-test: check ## Run the checks, the unit tests and the contract tests
-	.venv/bin/python -m pytest tests/unit tests/contract $(ARGS)
+test: check ## Run the checks, the unit tests, the contract tests and the fault tests
+	.venv/bin/python -m pytest tests/unit tests/contract tests/faults $(ARGS)
 
 check: dev ## Check style, format, types and import rules
 	.venv/bin/ruff check .

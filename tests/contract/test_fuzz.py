@@ -274,12 +274,12 @@ def test_random_requests_while_plans_run(manager: ContractManager, seed: int) ->
     manager.accepted("queue_clear")
     manager.add(COUNT)
     manager.start_queue()
-    _end_what_runs(manager, by="re_resume")
+    manager.wait_idle()
     assert [item["result"]["exit_status"] for item in manager.history] == ["completed"]
 
 
-def _end_what_runs(manager: ContractManager, by: str = "re_abort") -> None:
+def _end_what_runs(manager: ContractManager) -> None:
     """Wait for idle; a pause that was asked for may come at any moment before."""
     settled = ("idle", "paused")
     while manager.wait_status(lambda s: s["manager_state"] in settled)["manager_state"] == "paused":
-        manager.accepted(by)
+        manager.accepted("re_abort")

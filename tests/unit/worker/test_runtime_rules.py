@@ -81,10 +81,10 @@ def test_an_item_is_accepted_by_a_ready_and_idle_worker_only() -> None:
 
 
 def test_a_pause_is_accepted_while_the_run_engine_runs() -> None:
-    assert accept_pause(RUNNING, deferred=True) == (replace(RUNNING, pause_pending=True), "")
-    assert accept_pause(RUNNING, deferred=False) == (RUNNING, "")
+    assert accept_pause(RUNNING, deferred=True) == (replace(RUNNING, pause_pending=True), ("", RUNNING.item_uid))
+    assert accept_pause(RUNNING, deferred=False) == (RUNNING, ("", RUNNING.item_uid))
     for view in (READY, PAUSED, replace(RUNNING, engine_state="pausing"), WorkerView()):
-        assert accept_pause(view, deferred=False)[1]
+        assert accept_pause(view, deferred=False)[1][0]
 
 
 def test_one_control_command_at_a_time_is_accepted_for_a_paused_plan() -> None:

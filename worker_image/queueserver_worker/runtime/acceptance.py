@@ -24,13 +24,13 @@ def accept_item(view: WorkerView, item_uid: str) -> Decision:
     return replace(view, item_uid=item_uid), ""
 
 
-def accept_pause(view: WorkerView, deferred: bool) -> Decision:
-    """Pause the running plan (zmq-api 5.8)."""
+def accept_pause(view: WorkerView, deferred: bool) -> tuple[WorkerView, tuple[str, str]]:
+    """Pause the running plan (zmq-api 5.8); the answer is the refusal and the uid of the item to pause."""
     if view.phase is not EnvironmentPhase.READY:
-        return view, "Environment does not exist. Can not pause Run Engine."
+        return view, ("Environment does not exist. Can not pause Run Engine.", "")
     if not view.item_uid or view.engine_state != "running":
-        return view, f"Run engine can be paused only in 'running' state. Current state: '{view.engine_state}'"
-    return (replace(view, pause_pending=True) if deferred else view), ""
+        return view, (f"Run engine can be paused only in 'running' state. Current state: '{view.engine_state}'", "")
+    return (replace(view, pause_pending=True) if deferred else view), ("", view.item_uid)
 
 
 def accept_control(view: WorkerView) -> Decision:

@@ -88,9 +88,9 @@ class Commands:
         return ""
 
     def _pause(self, deferred: bool) -> str:
-        refusal = self._state.decide(lambda view: accept_pause(view, deferred))
+        refusal, item_uid = self._state.decide(lambda view: accept_pause(view, deferred))
         if not refusal and (engine := self._environment.engine):
-            self._interrupter.pause(engine, deferred)
+            self._interrupter.pause(engine, item_uid, deferred)
         return refusal
 
     def _control(self, work: Work) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -19,18 +20,30 @@ class Interrupter:
     def __init__(self, state: WorkerState) -> None:
         self._state = state
         self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._pausing = threading.Lock()
 
     def start(self) -> None:
         """Start the helper thread."""
         start_thread("interrupter", self._run)
 
-    def pause(self, engine: Engine, deferred: bool) -> None:
-        """Ask the running plan to pause."""
-        self._requests.put(lambda: engine.request_pause(deferred))
+    def pause(self, engine: Engine, item_uid: str, deferred: bool) -> None:
+        """Ask the plan of an item to pause; nothing happens when it has ended meanwhile."""
+        self._requests.put(lambda: self._pause(engine, item_uid, deferred))
+
+    def let_pauses_pass(self) -> None:
+        """Wait until no pause is on its way to the RunEngine, so that one for the last plan never hits the next."""
+        with self._pausing:
+            pass
 
     def abort(self, engine: Engine, reason: str) -> None:
         """Abort the item in hand while it runs; one that is paused is left to the main thread."""
         self._requests.put(lambda: self._abort(engine, reason))
+
+    def _pause(self, engine: Engine, item_uid: str, deferred: bool) -> None:
+        with self._pausing:
+            view = self._state.view
+            if view.item_uid == item_uid and view.engine_state == "running":
+                engine.request_pause(deferred)
 
     def _abort(self, engine: Engine, reason: str) -> None:
         # A plan that is just starting or pausing cannot be aborted yet, or not from here.

@@ -12,6 +12,7 @@ from queueserver_common.link.messages import ExitStatus, ItemEnded, ItemStarted
 from queueserver_worker.prepare import PlanPreparationError, PreparedPlan
 from queueserver_worker.runtime.console import Console
 from queueserver_worker.runtime.environment import Environment
+from queueserver_worker.runtime.interrupter import Interrupter
 from queueserver_worker.runtime.outcome import EngineReturn, Outcome, error_text, failure, judge
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.run_engine import Engine
@@ -36,9 +37,17 @@ class QueueItem:
 class PlanRunner:
     """Holds the item in hand from its start until its end, pauses included."""
 
-    def __init__(self, environment: Environment, state: WorkerState, reports: Reports, console: Console) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        state: WorkerState,
+        interrupter: Interrupter,
+        reports: Reports,
+        console: Console,
+    ) -> None:
         self._environment = environment
         self._state = state
+        self._interrupter = interrupter
         self._reports = reports
         self._console = console
         self._item: QueueItem | None = None
@@ -74,6 +83,7 @@ class PlanRunner:
         return engine, self._environment.prepare(item.content)
 
     def _run(self, item: QueueItem, engine: Engine, prepared: PreparedPlan) -> None:
+        self._interrupter.let_pauses_pass()
         _log.info("Starting %s", item.label)
         self._time_start = time.time()
         self._reports.add(ItemStarted(item.uid, self._time_start))

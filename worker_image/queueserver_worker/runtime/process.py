@@ -46,7 +46,7 @@ class WorkerProcess:
         self._main = MainQueue()
         self._interrupter = Interrupter(self._state)
         environment = Environment(_permissions(config))
-        runner = PlanRunner(environment, self._state, self._reports, console)
+        runner = PlanRunner(environment, self._state, self._interrupter, self._reports, console)
         commands = Commands(self._state, environment, runner, self._main, self._interrupter, self._reports, self._leave)
         self._ending = Ending(self._state, environment, runner, self._main, self._interrupter, self._leave)
         self._conversation = Conversation(

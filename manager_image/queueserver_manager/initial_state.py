@@ -6,7 +6,9 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 
+from queueserver_common.descriptions import DescriptionError
 from queueserver_common.lists_file import ListsFileError, lists_digest, read_digest, read_lists
 from queueserver_common.permissions import Permissions, PermissionsError
 from queueserver_common.permissions_file import load_permissions_file
@@ -38,22 +40,26 @@ async def load_state(store: RedisStore, settings: Settings) -> StoredState:
     return await store.load()
 
 
-async def load_lists(core: Core, store: RedisStore, settings: Settings, *, restart: bool) -> list[Write]:
+async def load_lists(core: Core, store: RedisStore, settings: Settings, *, restart: bool) -> Sequence[Write]:
     """Existing plans and devices: those of the last opening, unless the file tells others at an application start.
 
     Source: plans-and-permissions 2.3.
     """
     plans = await store.read_blob("blob:existing_plans") or EMPTY
     devices = await store.read_blob("blob:existing_devices") or EMPTY
-    path = settings.existing_plans_and_devices_path
-    if restart or _file_unchanged(settings, plans, devices):
-        return list(core.set_existing(plans, devices))
+    path = settings.existing_plans_and_devices_path  # a missing one was told by `check_startup`
+    if not restart and path.is_file() and not _file_unchanged(settings, plans, devices):
+        try:
+            lists = read_lists(path)
+        except ListsFileError as error:
+            _log.warning("%s The lists of plans and devices are those of the last opening.", error)
+        else:
+            return core.set_existing(items.encode(lists.plans), items.encode(lists.devices))
     try:
-        lists = read_lists(path)
-    except ListsFileError as error:
-        _log.warning("%s The lists of plans and devices are those of the last opening.", error)
-        return list(core.set_existing(plans, devices))
-    return list(core.set_existing(items.encode(lists.plans), items.encode(lists.devices)))
+        return core.set_existing(plans, devices)
+    except DescriptionError as error:
+        _log.error("The stored lists of plans and devices are damaged (%s); open an environment to renew them.", error)
+        return []
 
 
 def _file_unchanged(settings: Settings, plans: bytes, devices: bytes) -> bool:

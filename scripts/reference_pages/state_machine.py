@@ -15,7 +15,6 @@ _DESTROY = "`environment_destroy`"
 REASONS = {
     (S.INITIALIZING, S.IDLE): "no environment, or an idle one",
     (S.INITIALIZING, S.CREATING_ENVIRONMENT): "an opening is under way",
-    (S.INITIALIZING, S.STARTING_QUEUE): "allowed, but an item in hand is found as `executing_queue`",
     (S.INITIALIZING, S.EXECUTING_QUEUE): "a plan is running",
     (S.INITIALIZING, S.PAUSED): "a plan is paused",
     (S.INITIALIZING, S.CLOSING_ENVIRONMENT): "the worker was asked to leave",
@@ -34,7 +33,6 @@ REASONS = {
     (S.STARTING_QUEUE, S.DESTROYING_ENVIRONMENT): _DESTROY,
     (S.EXECUTING_QUEUE, S.PAUSED): "the plan pauses",
     (S.EXECUTING_QUEUE, S.IDLE): "the queue ends or stops, or the worker ended",
-    (S.EXECUTING_QUEUE, S.STARTING_QUEUE): "allowed, but the next item follows without it",
     (S.EXECUTING_QUEUE, S.DESTROYING_ENVIRONMENT): _DESTROY,
     (S.PAUSED, S.EXECUTING_QUEUE): "`re_resume`, `re_stop`, `re_abort`, `re_halt`",
     (S.PAUSED, S.IDLE): "the worker ended",

@@ -29,14 +29,13 @@ _VALID: Result = {"success": True, "msg": ""}
 
 def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) -> Steps:
     """Add items that keep their order; validated in steps, inserted at once, or none of them."""
-    qsize = len(core.state.queue)
-    try:
-        user, group = check_caller(core, params)
-    except Refusal as refusal:
-        refusal.extra["qsize"] = qsize
-        raise
     submitted: list[Any] = params["items"]
     while True:
+        try:
+            user, group = check_caller(core, params)
+        except Refusal as refusal:
+            refusal.extra["qsize"] = len(core.state.queue)
+            raise
         revision = core.lists.revision
         results: list[Result] = []
         queued: list[QueuedItem] = []
@@ -46,7 +45,9 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
             if result["success"]:
                 queued.append(_as_queued(core, item, user, group))
             yield
-        if revision == core.lists.revision:  # the lists changed meanwhile: what was valid may be no longer
+            if revision != core.lists.revision:  # what was valid may be no longer, nor the group: begin again
+                break
+        else:
             break
     qsize = len(core.state.queue)
     failed = sum(not result["success"] for result in results)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from queueserver_common.descriptions import check_devices, check_plans
 from queueserver_common.permissions import GroupLists, Permissions, compute_allowed
 from queueserver_common.validation import GroupValidator
 from queueserver_manager.core.items import encode
@@ -32,8 +33,11 @@ class PlansAndDevices:
         self._texts: dict[tuple[str, str], bytes] = {}
 
     def set_existing(self, plans_text: bytes, devices_text: bytes) -> tuple[bool, bool]:
-        """Take new existing lists; tells whether plans and devices really differ from the old ones."""
-        plans, devices = json.loads(plans_text), json.loads(devices_text)
+        """Take new existing lists; tells whether plans and devices really differ from the old ones.
+
+        Raises `DescriptionError`, and takes nothing, when a description does not have its shape.
+        """
+        plans, devices = check_plans(json.loads(plans_text)), check_devices(json.loads(devices_text))
         changed = plans != self._existing_plans, devices != self._existing_devices
         self._existing_plans, self._existing_devices = plans, devices
         self.plans_text, self.devices_text = plans_text, devices_text

@@ -32,7 +32,6 @@ TRANSITIONS: dict[ManagerState, frozenset[ManagerState]] = {
         {
             _S.IDLE,
             _S.CREATING_ENVIRONMENT,
-            _S.STARTING_QUEUE,
             _S.EXECUTING_QUEUE,
             _S.PAUSED,
             _S.CLOSING_ENVIRONMENT,
@@ -51,7 +50,7 @@ TRANSITIONS: dict[ManagerState, frozenset[ManagerState]] = {
     _S.CREATING_ENVIRONMENT: frozenset({_S.IDLE, _S.CLOSING_ENVIRONMENT, _S.DESTROYING_ENVIRONMENT}),
     # Back to idle: empty queue, a queue_stop instruction at the front, or the worker ended.
     _S.STARTING_QUEUE: frozenset({_S.EXECUTING_QUEUE, _S.PAUSED, _S.IDLE, _S.DESTROYING_ENVIRONMENT}),
-    _S.EXECUTING_QUEUE: frozenset({_S.PAUSED, _S.IDLE, _S.STARTING_QUEUE, _S.DESTROYING_ENVIRONMENT}),
+    _S.EXECUTING_QUEUE: frozenset({_S.PAUSED, _S.IDLE, _S.DESTROYING_ENVIRONMENT}),
     _S.PAUSED: frozenset({_S.EXECUTING_QUEUE, _S.IDLE, _S.DESTROYING_ENVIRONMENT}),
     _S.EXECUTING_TASK: frozenset({_S.IDLE, _S.DESTROYING_ENVIRONMENT}),
     # A worker that refuses to leave keeps its environment: back to idle either way.

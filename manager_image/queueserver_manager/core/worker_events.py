@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from queueserver_common.descriptions import DescriptionError
 from queueserver_common.link.messages import (
     CommandResult,
     EnvironmentFailed,
@@ -53,7 +54,7 @@ def worker_event(core: Core, seq: int, body: EventBody, now: float) -> Decision:
         elif isinstance(body, EnvironmentFailed):
             _environment_failed(core, d, body)
         elif isinstance(body, ListsChanged):
-            d.write(*core.set_existing(body.plans, body.devices))
+            _lists_changed(core, d, body)
         d.write(SetField("worker_seq", items.encode(seq)))
     d.cause(AcknowledgeEvents(seq))
     return conclude(core, d, now)
@@ -101,14 +102,26 @@ def destroyed_end(end: ItemEnded) -> ItemEnded:
 def _environment_ready(core: Core, d: Decision, event: EnvironmentReady) -> None:
     environment = core.state.environment
     assert environment is not None
+    try:
+        lists = core.set_existing(event.plans, event.devices)
+    except DescriptionError as error:
+        _environment_failed(core, d, EnvironmentFailed(f"The worker's lists of plans and devices are damaged: {error}"))
+        return
     environment.ready = True
     if environment.stage is EnvironmentStage.OPENING:
         environment.stage = EnvironmentStage.OPEN
-    d.write(*core.set_existing(event.plans, event.devices))
+    d.write(*lists)
     core.store_environment(d)
     core.state.environment_error = ""
     if core.state.manager_state is S.CREATING_ENVIRONMENT:
         core.enter(S.IDLE)
+
+
+def _lists_changed(core: Core, d: Decision, event: ListsChanged) -> None:
+    try:
+        d.write(*core.set_existing(event.plans, event.devices))
+    except DescriptionError as error:
+        core.state.environment_error = f"The worker's new lists of plans and devices are damaged: {error}"
 
 
 def _environment_failed(core: Core, d: Decision, event: EnvironmentFailed) -> None:

@@ -123,7 +123,7 @@ def check_startup(settings: Settings) -> list[Notice]:
     if not lists.is_file():
         text = (
             f"The file with the list of existing plans and devices ('{lists}') does not exist. The manager starts with "
-            "empty lists; they are filled when the environment is opened for the first time."
+            "the lists of the last opening, if there was one."
         )
         notices.append(Notice(logging.WARNING, text))
     permissions = settings.user_group_permissions_path

@@ -318,8 +318,8 @@ SETTINGS: tuple[Setting, ...] = (
         Group.WORKER,
         Choice(("LEAVE", "WAIT", "DESTROY")),
         "LEAVE",
-        "What SIGTERM or Ctrl-C means for an open environment: LEAVE it running for the next manager, "
-        "WAIT for the end of the plan in hand and then leave it, or DESTROY it",
+        "What SIGTERM or Ctrl-C means for a plan in hand: LEAVE it running for the next manager, "
+        "WAIT for its end, or DESTROY the environment; an idle environment is closed",
         option="--on-terminate",
         key="service/on_terminate",
     ),

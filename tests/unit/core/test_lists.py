@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from queueserver_common.descriptions import DescriptionError
+from queueserver_common.link.messages import EnvironmentReady
 from queueserver_common.permissions import Permissions
-from queueserver_manager.core import recovery
+from queueserver_manager.core import recovery, worker_events
 from queueserver_manager.core.core import Core
+from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.requests import Work, decide
+from queueserver_manager.core.states import ManagerState
 from simulated_worker import PLANS
 from simulated_world import PERMISSIONS, World
 
@@ -84,3 +87,14 @@ def test_a_batch_of_a_group_that_vanishes_meanwhile_is_refused(core: Core) -> No
     assert not reply["success"]
     assert "Unknown user group: 'primary'" in reply["msg"]
     assert reply["qsize"] == 0
+
+
+def test_a_worker_whose_lists_are_damaged_fails_the_opening_with_a_sentence(core: Core) -> None:
+    assert isinstance(opening := decide(core, "environment_open", {}, NOW), Decision)
+    assert opening.reply == {"success": True, "msg": ""}
+    worker_events.worker_event(core, 1, EnvironmentReady(b'{"count": {}}', b"{}"), NOW)
+    assert core.state.manager_state is ManagerState.CLOSING_ENVIRONMENT
+    assert core.state.environment_error == (
+        "The worker's lists of plans and devices are damaged: plan 'count': key 'name' must be 'count', it is None"
+    )
+    assert core.lists.plans_text == PLANS

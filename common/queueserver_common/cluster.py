@@ -23,6 +23,9 @@ COMPONENT_LABEL = f"{GROUP}/component"
 ENVIRONMENT_LABEL = f"{GROUP}/environment"
 """On everything of one opening: the name of its WorkerEnvironment."""
 
+CONFIRMED_DEAD_ANNOTATION = f"{GROUP}/confirmed-dead"
+"""On a WorkerEnvironment, set by an administrator only: uid of the pod that is dead although nothing else proves it."""
+
 MAX_NAME_LENGTH = 40
 """Characters of a QueueServer's name; the names of its objects add up to 20 and must fit in a label (63)."""
 

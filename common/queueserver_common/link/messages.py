@@ -196,6 +196,8 @@ class Hello:
     ledger: tuple[LedgerEntry, ...] = ()
     acked_seq: int = 0
     """Highest number that any `EventsStored` or `Welcome` named: more than the store knows means lost writes."""
+    pod_uid: str = ""
+    """Uid of the worker's pod; empty outside of a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,20 @@ class Dismiss:
 
 
 @dataclass(frozen=True, slots=True)
+class Terminate:
+    """Abort what is in hand, clean up and end within `grace` seconds; afterwards the process ends by force.
+
+    Where no signal reaches the worker, this does what SIGTERM and SIGKILL do to a local process. A worker of a release
+    that does not know the message logs it and is ended by what comes after it.
+    """
+
+    epoch: int
+    grace: float
+    cause: str
+    """Beginning of a sentence, for the worker's log and the history."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventsStored:
     """Events up to `seq` are durable; the worker forgets them."""
 
@@ -321,5 +337,5 @@ class Command:
 
 
 ToManager = Hello | Event | SnapshotChanged | Console | Heartbeat | CommandResult
-ToWorker = Introduce | Welcome | Dismiss | EventsStored | Command
+ToWorker = Introduce | Welcome | Dismiss | Terminate | EventsStored | Command
 Message = ToManager | ToWorker

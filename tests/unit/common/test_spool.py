@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from queueserver_common.link.messages import ExitStatus, ItemEnded
-from queueserver_common.spool import SpoolWriter, read_spool, remove_spool, spool_path
+from queueserver_common.spool import (
+    MAX_TERMINATION_MESSAGE,
+    SpoolWriter,
+    TerminationMessage,
+    read_spool,
+    read_termination_message,
+    remove_spool,
+    spool_path,
+)
 
 TEXT = st.text(max_size=50)
 TIMES = st.floats(min_value=0, max_value=1e12)
@@ -77,3 +87,39 @@ def test_the_spool_is_private_and_can_be_emptied_and_removed(tmp_path: Path) -> 
     assert read_spool(str(directory), "opening") == [END]
     writer.remove()
     assert not path.exists()
+
+
+def test_the_last_end_is_the_message_that_a_container_leaves_behind(tmp_path: Path) -> None:
+    file = tmp_path / "termination-log"
+    message = TerminationMessage(str(file))
+    message.write(replace(END, item_uid="before"))
+    message.write(END)
+    assert read_termination_message(file.read_text()) == (END,)
+    message.clear()
+    assert read_termination_message(file.read_text()) == ()
+
+
+@settings(max_examples=50)
+@given(st.text(min_size=2000, max_size=2100), st.lists(st.text(min_size=36, max_size=36), max_size=150))
+def test_a_long_end_is_shortened_to_what_the_kubelet_takes(text: str, runs: list[str]) -> None:
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "termination-log"
+        long = replace(END, msg=text, traceback=text, run_uids=tuple(runs))
+        TerminationMessage(str(file)).write(long)
+        assert file.stat().st_size <= MAX_TERMINATION_MESSAGE
+        (kept,) = read_termination_message(file.read_text())
+        assert (kept.item_uid, kept.exit_status) == (END.item_uid, END.exit_status)
+        assert text.startswith(kept.msg)
+        assert len(kept.msg) >= 200
+
+
+def test_the_end_of_a_log_is_no_end_of_an_item() -> None:
+    assert read_termination_message("") == ()
+    assert read_termination_message("Traceback (most recent call last):\n  ...\nMemoryError\n") == ()
+
+
+def test_without_a_container_no_message_is_written(tmp_path: Path) -> None:
+    message = TerminationMessage("")
+    message.write(END)
+    message.clear()
+    assert list(tmp_path.iterdir()) == []

@@ -133,6 +133,13 @@ class PostEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Have the deletion of the QueueServer wait for our clean-up; comes before anything is made for it."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
     """The clean-up of the QueueServer is complete: let its deletion go on."""
 
@@ -149,6 +156,7 @@ Action = (
     | ReleaseLease
     | PatchStatus
     | PostEvent
+    | AddFinalizer
     | RemoveFinalizer
 )
 

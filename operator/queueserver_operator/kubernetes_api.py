@@ -116,9 +116,11 @@ class KubernetesApi:
             raise
         return answer if answer.get("kind") == kind.name else None
 
-    async def merge(self, kind: Kind, namespace: str, name: str, change: Mapping[str, Any]) -> Body:
+    async def merge(
+        self, kind: Kind, namespace: str, name: str, change: Mapping[str, Any], subresource: str = ""
+    ) -> Body:
         """JSON merge patch; a resourceVersion in the metadata is a precondition (409)."""
-        return await self._patch(kind, namespace, name, plain(change), _MERGE)
+        return await self._patch(kind, namespace, name, plain(change), _MERGE, subresource)
 
     async def json_patch(self, kind: Kind, namespace: str, name: str, operations: list[dict[str, Any]]) -> Body:
         """JSON patch; a failed `test` is refused with 422."""
@@ -157,11 +159,13 @@ class KubernetesApi:
             raise
         return any(resource.get("name") == kind.plural for resource in answer.get("resources") or ())
 
-    async def _patch(self, kind: Kind, namespace: str, name: str, body: Any, content_type: str) -> Body:
+    async def _patch(
+        self, kind: Kind, namespace: str, name: str, body: Any, content_type: str, subresource: str = ""
+    ) -> Body:
         return await self._send(
             "patch",
             kind,
-            kind.path(namespace, name),
+            kind.path(namespace, name, subresource),
             f"{namespace}/{name}",
             body=body,
             content_type=content_type,

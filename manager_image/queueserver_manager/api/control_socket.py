@@ -81,6 +81,7 @@ class ControlSocket:
             self._frame_limit.close()
             close_socket(self._socket, 0)
             raise
+        self._frame_limit.listen(self.addresses)
         self._reader = SocketReader(self._socket, self._on_message)
 
     def reply(self, request: Request, payload: bytes | Mapping[str, Any]) -> None:

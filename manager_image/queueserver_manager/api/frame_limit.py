@@ -2,7 +2,8 @@
 
 0MQ closes the connection of such a peer and says no more than of a peer that left. The difference shows in the
 connection itself: a peer that left has closed its end, one that was thrown out is still sending. So a second
-descriptor of each connection is kept until 0MQ has reported its end.
+descriptor of each connection is kept until 0MQ has reported its end. When a report is read the number in it may mean
+something else already; what is not a connection to one of our addresses is let go at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import os
 import socket as sockets
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import zmq
 
@@ -35,6 +36,7 @@ class FrameLimit:
         self._name = name
         self._clock = clock
         self._connections: dict[int, sockets.socket] = {}
+        self._places: set[int | str] = set()
         self._limit = LogLimit()
         socket.setsockopt(zmq.MAXMSGSIZE, max_frame)
         address = f"inproc://frame-limit-{id(self)}"
@@ -43,6 +45,10 @@ class FrameLimit:
         self._events.setsockopt(zmq.RCVHWM, 0)  # a full pipe would hold up 0MQ's own thread
         self._events.connect(address)
         self._reader = SocketReader(self._events, self._on_event)
+
+    def listen(self, addresses: Iterable[str]) -> None:
+        """Look after the connections to these addresses, as 0MQ writes them after binding."""
+        self._places = {_place(address) for address in addresses}
 
     def close(self) -> None:
         """Let go of the connections; to be called before the socket is closed."""
@@ -62,8 +68,25 @@ class FrameLimit:
                 if event == zmq.EVENT_DISCONNECTED and _still_sending(former):
                     self._report(former)
         if event == zmq.EVENT_ACCEPTED and len(self._connections) < _MOST_CONNECTIONS:
-            with contextlib.suppress(OSError):  # the connection may have ended since
-                self._connections[descriptor] = sockets.socket(fileno=os.dup(descriptor))
+            connection = self._second_descriptor(descriptor)
+            if connection is not None:
+                self._connections[descriptor] = connection
+
+    def _second_descriptor(self, descriptor: int) -> sockets.socket | None:
+        """None when the connection has ended since, whatever has its number now."""
+        try:
+            second = os.dup(descriptor)
+        except OSError:
+            return None
+        try:
+            connection = sockets.socket(fileno=second)
+        except OSError:  # a file, or a descriptor of 0MQ itself
+            os.close(second)
+            return None
+        if _local_place(connection) in self._places:
+            return connection
+        connection.close()
+        return None
 
     def _report(self, connection: sockets.socket) -> None:
         if self._limit.passes(self._clock()):
@@ -74,6 +97,23 @@ class FrameLimit:
                 self._max_frame,
                 self._limit.others(),
             )
+
+
+def _place(address: str) -> int | str:
+    """The port of a TCP address, or the path of an ipc address."""
+    scheme, _, rest = address.partition("://")
+    return int(rest.rpartition(":")[2]) if scheme == "tcp" else rest
+
+
+def _local_place(connection: sockets.socket) -> int | str | None:
+    """The port or path of this end of a connection."""
+    try:
+        name = connection.getsockname()
+    except OSError:
+        return None
+    if isinstance(name, tuple):
+        return int(name[1])
+    return name if isinstance(name, str) else name.decode(errors="replace").replace("\0", "@", 1)
 
 
 def _still_sending(connection: sockets.socket) -> bool:

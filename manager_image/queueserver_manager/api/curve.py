@@ -1,29 +1,12 @@
-"""Keys of the encrypted control socket (zmq-api 1.3)."""
+"""Encrypted sockets of the manager (zmq-api 1.3)."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 
 import zmq
-from zmq.utils import z85
 
-_TEXT_LENGTH = 40
-
-
-class KeyFormatError(ValueError):
-    """A text that is not a CURVE key."""
-
-
-def check_key(text: str) -> bytes:
-    """A key of 40 Z85 characters in the form that 0MQ takes; raises `KeyFormatError`."""
-    try:
-        key = text.encode("ascii")
-        if len(key) == _TEXT_LENGTH and z85.encode(z85.decode(key)) == key:
-            return key
-    except (ValueError, KeyError, struct.error):
-        pass
-    raise KeyFormatError(f"Invalid key '{text}': the key must be a 40 byte z85 encoded string")
+from queueserver_common.link.curve_key import check_key, public_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +23,7 @@ class CurveServerKeys:
     @property
     def public(self) -> str:
         """What clients are given as `QSERVER_ZMQ_PUBLIC_KEY`."""
-        return zmq.curve_public(self.secret).decode("ascii")
+        return public_key(self.secret).decode("ascii")
 
     def apply(self, socket: zmq.Socket[bytes]) -> None:
         """Make an unbound socket accept encrypted connections only."""

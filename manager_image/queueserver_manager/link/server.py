@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast, get_args
 
 import zmq
@@ -12,8 +13,10 @@ import zmq
 from queueserver_common.link.codec import LinkError, decode, encode
 from queueserver_common.link.messages import Hello, Introduce, ToManager, ToWorker
 from queueserver_manager.api.binding import bind
+from queueserver_manager.api.curve import CurveServerKeys
 from queueserver_manager.api.log_limit import LogLimit
 from queueserver_manager.api.socket_reader import SocketReader, close_socket, send_now
+from queueserver_manager.link.admission import Admission
 
 _HEARTBEAT_MS = 1000
 _SILENT_MS = 5000
@@ -30,13 +33,25 @@ _log = logging.getLogger("bluesky_queueserver.manager.link")
 
 _KINDS = get_args(ToManager)
 
+_DOMAIN = "worker-link"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkKeys:
+    """Keys of an encrypted link."""
+
+    server: CurveServerKeys
+    worker: bytes
+    """Public key of the workers; nobody else is admitted."""
+
 
 class LinkServer:
     """Binds in the running loop and calls `on_message(peer, message)`; raises `BindError`.
 
     A peer is the opening id under which a worker dialled in. Before its first `Hello` to this server nothing else of
     it is handed on; instead it is asked for the `Hello`, so that a worker notices a new manager at the same address.
-    What cannot be decoded is logged, dropped and told to `on_undecodable(peer, reason)`.
+    What cannot be decoded is logged, dropped and told to `on_undecodable(peer, reason)`. With `keys` the link is
+    encrypted and admits the worker's key only.
     """
 
     def __init__(
@@ -45,15 +60,18 @@ class LinkServer:
         on_message: Callable[[str, ToManager], None],
         on_undecodable: Callable[[str, str], None] | None = None,
         *,
+        keys: LinkKeys | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
+        context = context or zmq.Context.instance()
         self._on_message = on_message
         self._on_undecodable = on_undecodable
         self._clock = asyncio.get_running_loop().time
         self._known: set[str] = set()
         self._introductions: dict[str, float] = {}
         self._undecodable = LogLimit()
-        self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(zmq.ROUTER)
+        self._socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
+        self._admission: Admission | None = None
         for option, value in (
             (zmq.ROUTER_MANDATORY, 1),
             (zmq.ROUTER_HANDOVER, 1),  # a worker that dials again takes its name over from its broken connection
@@ -65,8 +83,13 @@ class LinkServer:
         ):
             self._socket.setsockopt(option, value)
         try:
+            if keys is not None:
+                keys.server.apply(self._socket)
+                self._admission = Admission(_DOMAIN, [keys.worker], context)
+                self._admission.guard(self._socket)
             self.address = bind(self._socket, address, "worker link")
         except BaseException:
+            self._stop_admitting()
             close_socket(self._socket, 0)
             raise
         self._reader = SocketReader(self._socket, self._on_frames)
@@ -85,7 +108,12 @@ class LinkServer:
     def close(self, linger: float = 1.0) -> None:
         """Stop listening; messages that are on their way have `linger` seconds."""
         self._reader.close()
+        self._stop_admitting()
         close_socket(self._socket, linger)
+
+    def _stop_admitting(self) -> None:
+        if self._admission is not None:
+            self._admission.close()
 
     def _on_frames(self, frames: list[bytes]) -> None:
         try:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import zmq
 
-from queueserver_manager.api.curve import CurveServerKeys, KeyFormatError, check_key
+from queueserver_common.link.curve_key import KeyFormatError, check_key
+from queueserver_manager.api.curve import CurveServerKeys
 
 
 def test_the_public_key_belongs_to_the_private_one() -> None:

@@ -1,4 +1,4 @@
-"""`python -P -m queueserver_operator.release_finalizers`: let go of the QueueServers before the operator is uninstalled.
+"""Let go of the QueueServers before the operator is uninstalled; the chart runs this module in a Job.
 
 Without an operator nobody removes its finalizer, and the deletion of a QueueServer or of its namespace would wait for
 ever. The operator is stopped first, so that it does not put the finalizer back. Nothing is deleted: managers, workers
@@ -116,7 +116,8 @@ async def _let_go(api: KubernetesApi, body: Mapping[str, Any], namespace: str, n
 async def _run(options: argparse.Namespace) -> None:
     async with connected(FIELD_MANAGER) as api:
         if options.deployment is not None:
-            await stop_operator(api, *options.deployment, _print)
+            namespace, name = options.deployment
+            await stop_operator(api, namespace, name, _print)
         await release_all(api, options.identity, options.namespace, _print)
 
 

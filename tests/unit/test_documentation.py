@@ -41,6 +41,18 @@ PROGRAMS = {
     "qserver-list-plans-devices": list_plans_devices._parser(),
 }
 OTHER_PROGRAMS_OPTIONS = {"--now", "--user", "--upgrade", "--help"}  # of systemctl, uv, and of everybody
+KUBECTL_OPTIONS = {"--no-headers", "--server-side", "--type"}
+# tests/cluster/charts asks helm itself.
+HELM_OPTIONS = {
+    "--create-namespace",
+    "--no-hooks",
+    "--reset-then-reuse-values",
+    "--reuse-values",
+    "--set",
+    "--set-file",
+    "--take-ownership",
+    "--wait",
+}
 
 
 def page_id(page: Path) -> str:
@@ -219,7 +231,7 @@ def test_commands_are_found():
 def test_every_option_exists(page: Path):
     known = {option for parser in PROGRAMS.values() for action in parser._actions for option in action.option_strings}
     known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / "benchmarks" / "__main__.py").read_text()))
-    known |= OTHER_PROGRAMS_OPTIONS
+    known |= OTHER_PROGRAMS_OPTIONS | KUBECTL_OPTIONS | HELM_OPTIONS
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) - known == set()
 
 

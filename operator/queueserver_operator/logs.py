@@ -6,13 +6,19 @@ import logging
 
 import kopf
 
-_TALKATIVE = ("aiohttp", "asyncio", "kopf", "kubernetes", "urllib3")
-"""They log whole bodies at level DEBUG, and those of Secrets are among them."""
+_AT_LEAST = {
+    "aiohttp": logging.INFO,
+    "asyncio": logging.INFO,
+    "kopf": logging.INFO,
+    "kopf.objects": logging.WARNING,  # a line for every event that was seen
+    "kubernetes": logging.INFO,
+}
+"""Libraries that log whole bodies at level DEBUG, Secrets among them."""
 
 
 def log_json(level: str) -> None:
-    """Log to standard error at this level; libraries never below INFO."""
+    """Log to standard error at this level; libraries never below their least level."""
     kopf.configure(log_format=kopf.LogFormat.JSON, log_refkey="object")
     logging.getLogger().setLevel(level)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level)))
+    for name, least in _AT_LEAST.items():
+        logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))

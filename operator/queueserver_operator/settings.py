@@ -27,7 +27,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False  # Events are posted by the operator itself, on purpose
     settings.posting.loggers = False
     settings.watching.inactivity_timeout = 70.0
-    settings.watching.server_timeout = 600.0
+    settings.watching.server_timeout = 600  # an integer: it goes into the URL as it is
     settings.watching.chunk_size = 250
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 10.0

@@ -90,7 +90,7 @@ class Applier:
     async def _carry_out_chain(self, family: Family, chain: Chain, outcome: Outcome) -> None:
         for action in chain:
             try:
-                if not await self._carry_out_action(family, action, outcome):
+                if not await self._carry_out_action(action, outcome):
                     return
             except ApiError as error:
                 outcome.refused += self._note_failure(family, action, error)
@@ -98,7 +98,7 @@ class Applier:
                 return
             self._note_success(family, action)
 
-    async def _carry_out_action(self, family: Family, action: Action, outcome: Outcome) -> bool:
+    async def _carry_out_action(self, action: Action, outcome: Outcome) -> bool:
         """Returns whether the rest of the chain may follow."""
         match action:
             case ApplyObject(manifest):
@@ -116,7 +116,7 @@ class Applier:
             case ReleaseLease(ref, uid, resource_version):
                 await self._release_lease(ref, uid, resource_version, outcome)
             case PatchStatus(ref, status):
-                await self.write_status(family, ref, status)
+                await self.write_status(ref, status)
                 outcome.writes += 1
             case PostEvent():
                 self._post(action)
@@ -216,13 +216,10 @@ class Applier:
         if present is not None:
             self._store.put(LEASE, present)
 
-    async def write_status(self, family: Family, ref: Ref, status: Manifest) -> None:
-        """Make this the operator's part of the status of an object of the family."""
+    async def write_status(self, ref: Ref, status: Manifest) -> None:
+        """Make this the operator's part of the status of an object."""
         kind = kind_named(ref.kind)
-        entry = self._store.find(family, kind, ref.name)
         metadata = {"namespace": ref.namespace, "name": ref.name}
-        if entry is not None:
-            metadata["uid"] = entry.uid
         manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "status": dict(status)}
         try:
             answer = await self._api.apply(manifest, "status")

@@ -1,6 +1,6 @@
 """Compare what the operator believes with what the API server says, kind by kind, from time to time.
 
-Three things come of it: kinds that are not watched are learned of; objects whose deletion no watch has told (a watch that
+Three things come of it: kinds that are not watched are learned of; objects whose deletion no watch has told (one that
 began anew after a gap tells none) are forgotten; and a watch that has fallen silent is found out, which makes the
 liveness probe fail. Only reads, and mostly of metadata.
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -62,6 +63,13 @@ def _answer(reasons: list[str]) -> web.Response:
     return web.json_response({"ok": not reasons, "reasons": reasons}, status=500 if reasons else 200)
 
 
+def _listener(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        with contextlib.suppress(OSError):  # switched off on this node
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
+
+
 async def _metrics(_: web.Request) -> web.Response:
     return web.Response(body=exposition(), content_type="text/plain", charset="utf-8")
 
@@ -80,8 +88,8 @@ async def serving(health: Health, port: int) -> AsyncIterator[int]:
     runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, None, port)
-        await site.start()
-        yield int(runner.addresses[0][1])
+        listener = _listener(port)
+        await web.SockSite(runner, listener).start()
+        yield int(listener.getsockname()[1])
     finally:
         await runner.cleanup()

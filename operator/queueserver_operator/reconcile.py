@@ -112,7 +112,7 @@ class Reconciler:
                 return
             message = f"The operator failed with {type(error).__name__}; its log has the details."
             if not troubled(body, message):
-                await self._applier.write_status(family, _ref(body), trouble_status(body, message, self._clock()))
+                await self._applier.write_status(_ref(body), trouble_status(body, message, self._clock()))
         except Exception:  # the first failure is what counts
             logger.exception("%s: its status could not be written either", family)
 

@@ -95,9 +95,12 @@ def test_a_failure_that_the_status_tells_already_is_not_told_again() -> None:
 
 
 async def ask(health: Health, path: str) -> tuple[int, str]:
-    async with serving(health, 0) as port, ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{port}{path}") as response:
-            return response.status, await response.text()
+    async with (
+        serving(health, 0) as port,
+        ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}{path}") as response,
+    ):
+        return response.status, await response.text()
 
 
 def test_it_is_alive_but_not_ready_while_it_waits_and_says_for_what() -> None:
@@ -128,7 +131,7 @@ def test_a_late_event_loop_makes_it_unhealthy() -> None:
     async def measured() -> tuple[int, str]:
         task = asyncio.create_task(health.measure())
         async with asyncio.timeout(10):
-            while not health.ailments():
+            while not health.ailments():  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
         task.cancel()
         return await ask(health, "/healthz")

@@ -10,7 +10,7 @@ from queueserver_operator.work_queue import WorkQueue
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.002)
 
 

@@ -19,6 +19,9 @@ TEMPLATE_HASH_ANNOTATION = f"{GROUP}/template-hash"
 IMMUTABLE_HASH_ANNOTATION = f"{GROUP}/immutable-hash"
 """On the StatefulSet: hash of the parts that cannot be changed in place."""
 
+LINK_KEYS_ANNOTATION = f"{GROUP}/link-keys"
+"""On the manager's pod: hash of the public keys of the link that it was made with."""
+
 NAMESPACE_LABEL = f"{GROUP}/namespace"
 """On a Lease, which may lie in another namespace: that of its QueueServer."""
 

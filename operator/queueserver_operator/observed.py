@@ -73,6 +73,8 @@ class Pod:
     component: str
     environment: str
     """Name of its WorkerEnvironment; empty for a manager."""
+    owner_uid: str = ""
+    """Uid of the object that controls it."""
     phase: str = "Pending"
     node: str = ""
     created_at: float = 0.0
@@ -90,6 +92,8 @@ class Pod:
     """`status.reason`: Evicted, NodeLost, …"""
     message: str = ""
     template_hash: str = ""
+    link_keys: str = ""
+    """Our annotation with the hash of the link's public keys; on a manager's pod."""
     containers: tuple[Container, ...] = ()
 
     def container(self, name: str) -> Container | None:
@@ -156,7 +160,7 @@ class Environment:
     deleting: bool = False
     confirmed_dead: str = ""
     """An administrator's word: the pod of this uid is dead (annotation)."""
-    status: Mapping[str, Any] = _NONE
+    status: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     """As the API gives it; written by the operator alone."""
 
 

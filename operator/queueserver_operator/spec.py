@@ -272,7 +272,7 @@ class QueueServerSpec:
     permissions: Document
     lists: Document
     environment: EnvironmentTemplate
-    raw: Mapping[str, Any] = field(repr=False, compare=False, default=EMPTY)
+    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=lambda: EMPTY)
     """The resource that was read."""
 
     @classmethod

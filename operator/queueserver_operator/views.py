@@ -19,6 +19,7 @@ from queueserver_operator import observed as views
 from queueserver_operator.names import (
     HASH_ANNOTATION,
     IMMUTABLE_HASH_ANNOTATION,
+    LINK_KEYS_ANNOTATION,
     NAMESPACE_LABEL,
     TEMPLATE_HASH_ANNOTATION,
 )
@@ -62,6 +63,14 @@ def pod(body: Body, *, gone: bool = False) -> views.Pod:
         uid=text(body, "metadata", "uid"),
         component=text(body, "metadata", "labels", COMPONENT_LABEL),
         environment=text(body, "metadata", "labels", ENVIRONMENT_LABEL),
+        owner_uid=next(
+            (
+                text(owner, "uid")
+                for owner in elements(body, "metadata", "ownerReferences")
+                if flag(owner, "controller")
+            ),
+            "",
+        ),
         phase=text(body, "status", "phase") or "Pending",
         node=text(body, "spec", "nodeName"),
         created_at=seconds(body, "metadata", "creationTimestamp"),
@@ -74,6 +83,7 @@ def pod(body: Body, *, gone: bool = False) -> views.Pod:
         reason=text(body, "status", "reason"),
         message=text(body, "status", "message"),
         template_hash=text(body, "metadata", "annotations", TEMPLATE_HASH_ANNOTATION),
+        link_keys=text(body, "metadata", "annotations", LINK_KEYS_ANNOTATION),
         containers=tuple(
             container(status)
             for group in ("initContainerStatuses", "containerStatuses")

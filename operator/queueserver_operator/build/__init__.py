@@ -1,1 +1,1 @@
-"""Manifests of the objects that the operator makes; pure functions of the specification."""
+"""Manifests of the objects that the operator makes: pure functions of the specification and the operator's options."""

@@ -12,10 +12,6 @@ What the operator may do in a namespace with QueueServers. It holds every right 
 - apiGroups: [queueserver.blueskyproject.io]
   resources: [queueservers/status, workerenvironments/status]
   verbs: [patch]
-# Some clusters ask for this of everybody who names a QueueServer as the owner of an object.
-- apiGroups: [queueserver.blueskyproject.io]
-  resources: [queueservers/finalizers, workerenvironments/finalizers]
-  verbs: [update]
 - apiGroups: [""]
   resources: [pods, persistentvolumeclaims]
   verbs: [get, list, watch, create, patch, delete]

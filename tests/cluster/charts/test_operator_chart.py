@@ -181,8 +181,6 @@ def test_the_operator_may_do_what_it_does_and_nothing_more(helm: Helm):
     assert granted == {
         (group, "queueservers/status"): {"patch"},
         (group, "workerenvironments/status"): {"patch"},
-        (group, "queueservers/finalizers"): {"update"},
-        (group, "workerenvironments/finalizers"): {"update"},
     }
 
 

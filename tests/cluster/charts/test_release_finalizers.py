@@ -6,8 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 import yaml
 
 from api_server import ApiServer, running_api_server
+from deadline import wait_until
 from queueserver_common.cluster import API_VERSION
 from queueserver_operator.names import FINALIZER
 
@@ -92,13 +91,6 @@ def cluster(api_server: ApiServer, tmp_path: Path) -> Cluster:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "release-"}}
     name = api_server.create("/api/v1/namespaces", body).json()["metadata"]["name"]
     return Cluster(api_server, name, write_kubeconfig(api_server, tmp_path / "kubeconfig"))
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE:.0f} s: {what}"
-        time.sleep(0.05)
 
 
 def test_a_queue_server_loses_our_finalizer_and_our_name_and_nothing_else(cluster: Cluster):

@@ -6,9 +6,10 @@ What the operator may do in a namespace with QueueServers. It holds every right 
 - apiGroups: [queueserver.blueskyproject.io]
   resources: [queueservers]
   verbs: [get, list, watch, patch]
+# To create them is the manager's business.
 - apiGroups: [queueserver.blueskyproject.io]
   resources: [workerenvironments]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [queueserver.blueskyproject.io]
   resources: [queueservers/status, workerenvironments/status]
   verbs: [patch]

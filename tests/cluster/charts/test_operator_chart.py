@@ -171,10 +171,11 @@ def test_the_operator_may_do_what_it_does_and_nothing_more(helm: Helm):
 
     group = kinds.QUEUE_SERVER.api_version.rpartition("/")[0]
     assert right(kinds.QUEUE_SERVER) == {"get", "list", "watch", "patch"}
+    assert right(kinds.ENVIRONMENT) == {"get", "list", "watch", "create", "delete"}
     assert right(kinds.NODE) == {"get"}
     assert right(kinds.EVENT) == {"list", "create"}
     assert right(kinds.SECRET) == {"get", "create", "patch", "delete"}
-    for kind in set(kinds.WATCHED) - {kinds.QUEUE_SERVER}:
+    for kind in set(kinds.WATCHED) - {kinds.QUEUE_SERVER, kinds.ENVIRONMENT}:
         assert right(kind) == {"get", "list", "watch", "create", "patch", "delete"}, kind.plural
     for kind in kinds.AUDITED:
         assert right(kind) == {"get", "list", "create", "patch", "delete"}, kind.plural

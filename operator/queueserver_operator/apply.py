@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from queueserver_operator import lock
@@ -16,6 +16,7 @@ from queueserver_operator.kubernetes_api import Body, KubernetesApi
 from queueserver_operator.lookups import Lookups
 from queueserver_operator.model import (
     Action,
+    AddFinalizer,
     ApplyObject,
     Chain,
     CreateKeys,
@@ -120,19 +121,15 @@ class Applier:
                 outcome.writes += 1
             case PostEvent():
                 self._post(action)
+            case AddFinalizer(ref):
+                await self._change_finalizers(ref, _with_ours)
+                outcome.writes += 1
             case RemoveFinalizer(ref):
-                await self._remove_finalizer(ref, outcome)
+                await self._change_finalizers(ref, _without_ours)
+                outcome.writes += 1
         return True
 
-    async def add_finalizer(self, ref: Ref) -> None:
-        """Make the deletion of a QueueServer wait for the operator's clean-up."""
-        await self._change_finalizers(ref, lambda present: [*(one for one in present if one != FINALIZER), FINALIZER])
-
-    async def _remove_finalizer(self, ref: Ref, outcome: Outcome) -> None:
-        await self._change_finalizers(ref, lambda present: [one for one in present if one != FINALIZER])
-        outcome.writes += 1
-
-    async def _change_finalizers(self, ref: Ref, change: Callable[[tuple[str, ...]], list[str]]) -> None:
+    async def _change_finalizers(self, ref: Ref, change: Callable[[Iterable[str]], list[str]]) -> None:
         # Read first and written with the version that was read: finalizers of others are never lost.
         kind = kind_named(ref.kind)
         body = await self._api.get(kind, ref.namespace, ref.name)
@@ -263,6 +260,14 @@ class Applier:
         manifest = _manifest(action)
         if manifest is not None:
             self._refusals.get(family, {}).pop((kind_of(manifest).name, text(manifest, "metadata", "name")), None)
+
+
+def _without_ours(finalizers: Iterable[str]) -> list[str]:
+    return [one for one in finalizers if one != FINALIZER]
+
+
+def _with_ours(finalizers: Iterable[str]) -> list[str]:
+    return [*_without_ours(finalizers), FINALIZER]
 
 
 def _manifest(action: Action) -> Manifest | None:

@@ -95,7 +95,8 @@ class Observer:
         claims = await self._claims(family, entries, wanted.claims, opening)
         leases = self._leases(family, entries, queue_server)
         self._note_waiting(family, leases, opening)
-        nodes = await self._lookups.nodes({pod.node for pod in pods if pod.node}, max_age=_NODE_AGE)
+        gone = self._store.gone_pods(family)
+        nodes = await self._lookups.nodes({pod.node for pod in (*pods, *gone) if pod.node}, max_age=_NODE_AGE)
         seen = observed.Observed(
             namespace=family.namespace,
             name=family.name,
@@ -103,10 +104,7 @@ class Observer:
             children=self._children(entries),
             stateful_set=self._stateful_set(family),
             manager_pod=next((pod for pod in pods if pod.component == names.MANAGER), None),
-            worker_pods=(
-                *(pod for pod in pods if pod.component == names.WORKER),
-                *self._store.gone_pods(family),
-            ),
+            worker_pods=(*(pod for pod in pods if pod.component == names.WORKER), *gone),
             environments=environments,
             claims=claims,
             secrets=await self._secrets(family, wanted.secrets, opening),

@@ -14,10 +14,9 @@ from queueserver_operator.family import Family
 from queueserver_operator.kinds import QUEUE_SERVER
 from queueserver_operator.metrics import RECONCILE_SECONDS, RECONCILIATIONS
 from queueserver_operator.model import Plan, Ref
-from queueserver_operator.names import FINALIZER
 from queueserver_operator.observe import Observer, Sight
 from queueserver_operator.observed import Observed
-from queueserver_operator.reading import text, texts
+from queueserver_operator.reading import text
 from queueserver_operator.trouble import trouble_status, troubled
 
 Decide = Callable[[Observed, float], Plan]
@@ -85,8 +84,6 @@ class Reconciler:
                 self._applier.forget(family)
                 return None
             plan = self._decide(sight.observed, self._clock())
-            if any(plan.chains):
-                await self._hold_deletion(sight.observed.queue_server)
             outcome = await self._applier.carry_out(family, plan)
             for other in self._observer.waiting_for(outcome.released):
                 self._wake(other)
@@ -96,13 +93,6 @@ class Reconciler:
                 return _pause(plan, sight)
         logger.info("%s: not settled after %d rounds, going on in a moment", family, _MOST_ROUNDS)
         return _SOON
-
-    async def _hold_deletion(self, queue_server: Mapping[str, Any] | None) -> None:
-        # Before the first child exists, so that no deletion of the QueueServer can miss the clean-up.
-        if queue_server is None or text(queue_server, "metadata", "deletionTimestamp"):
-            return
-        if FINALIZER not in texts(queue_server, "metadata", "finalizers"):
-            await self._applier.add_finalizer(_ref(queue_server))
 
     async def _tell(self, family: Family, error: Exception) -> None:
         """Say in the status that the operator itself failed; its log has the details."""

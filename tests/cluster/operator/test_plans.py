@@ -194,8 +194,8 @@ def test_only_our_own_finalizer_is_added_and_removed(ask: Ask, api_server: ApiSe
         body = queue_server(namespace)
         body["metadata"]["finalizers"] = ["example.org/theirs"]
         await api.create(body)
-        await operator.applier.add_finalizer(where)
-        await operator.applier.add_finalizer(where)
+        await operator.do(model.AddFinalizer(where))
+        await operator.do(model.AddFinalizer(where))
         present = await api.get(QUEUE_SERVER, namespace, "q")
         assert present is not None
         assert present["metadata"]["finalizers"] == ["example.org/theirs", FINALIZER]

@@ -15,7 +15,7 @@ from queueserver_operator.kubernetes_api import KubernetesApi
 from queueserver_operator.lookups import Lookups
 from queueserver_operator.metrics import API_REQUESTS
 from queueserver_operator.model import ApplyObject, PatchStatus, Plan, Ref, ReleaseLease
-from queueserver_operator.names import FINALIZER, NAMESPACE_LABEL, lease
+from queueserver_operator.names import NAMESPACE_LABEL, lease
 from queueserver_operator.observe import Observer
 from queueserver_operator.observed import Observed
 from queueserver_operator.reconcile import RESYNC, Reconciler, TryAgain
@@ -84,41 +84,6 @@ def test_decisions_follow_each_other_until_there_is_nothing_to_do(ask: Ask, name
         for _ in range(3):
             await rounds.reconciler.reconcile(rounds.family)
         assert writes() == before, "idle, it writes nothing"
-
-    ask(use)
-
-
-def test_the_finalizer_is_there_before_the_first_child(ask: Ask, namespace: str) -> None:
-    finalizers: list[list[str]] = []
-
-    def decide(seen: Observed, now: float) -> Plan:
-        assert seen.queue_server is not None
-        finalizers.append(seen.queue_server["metadata"].get("finalizers", []))
-        if seen.children:
-            return Plan()
-        return Plan(((ApplyObject(config_map(namespace, "a")),),))
-
-    async def use(api: KubernetesApi) -> None:
-        rounds = Rounds(api, namespace, decide)
-        await rounds.queue_server()
-        await rounds.reconciler.reconcile(rounds.family)
-        assert finalizers == [[], [FINALIZER]]
-        made = await api.get(CONFIG_MAP, namespace, "a")
-        present = await rounds.present()
-        assert made is not None
-        holders = [one for one in present["metadata"]["managedFields"] if "f:finalizers" in str(one["fieldsV1"])]
-        assert holders
-        assert holders[0]["time"] <= made["metadata"]["creationTimestamp"]
-
-    ask(use)
-
-
-def test_a_queue_server_that_is_left_alone_gets_no_finalizer(ask: Ask, namespace: str) -> None:
-    async def use(api: KubernetesApi) -> None:
-        rounds = Rounds(api, namespace, lambda seen, now: Plan())
-        await rounds.queue_server()
-        await rounds.reconciler.reconcile(rounds.family)
-        assert "finalizers" not in (await rounds.present())["metadata"]
 
     ask(use)
 

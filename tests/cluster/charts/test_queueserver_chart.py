@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import string
 from typing import Any
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from api_server import ApiServer
 from helm_charts import ROOT, Helm, Manifest, of_kind, the
+from queueserver_cli import grammar, qserver
 from queueserver_common.cluster import API_VERSION, MAX_NAME_LENGTH, QUEUE_SERVER_KIND
+from queueserver_manager.core.methods import METHODS
 from queueserver_operator.names import client_secret
 
 CHART = "queueserver"
@@ -244,6 +247,15 @@ def test_the_notes_name_the_objects_of_this_queue_server(helm: Helm, values: dic
 def test_the_notes_tell_what_stays(helm: Helm):
     assert "data-rel-manager-0" in helm.notes(CHART)
     assert "data-rel-manager-0" not in helm.notes(CHART, {"storage": {"reclaim": "Delete"}})
+
+
+def test_qserver_understands_the_commands_in_the_notes(helm: Helm):
+    notes = helm.notes(CHART, ACCEPTED["files"])
+    lines = [*re.findall(r"^ {4}(qserver .*)$", notes, re.MULTILINE), *re.findall(r"`(qserver [^`]*)`", notes)]
+    assert len(lines) == 4
+    for line in lines:
+        options = qserver._parser().parse_intermixed_args(shlex.split(line)[1:])
+        assert grammar.parse(options.command, lock_key=options.lock_key).method in METHODS
 
 
 # The charts and their documentation ----------------------------------------------------------------------------------

@@ -64,7 +64,9 @@ def startup_source(profile: Profile) -> StartupSource:
 
 def template_hash(spec: QueueServerSpec, options: Options) -> str:
     """Hash of what every opening has in common; tells whether an open environment is behind the specification."""
-    return digest([_pod_spec(spec, options, ""), _labels(spec), _annotations(spec), _worker_config(spec, "", "")])
+    config = _worker_config(spec, "", "")
+    config["startup"] = config["startup"].as_mapping()
+    return digest([_pod_spec(spec, options, ""), _labels(spec), _annotations(spec), config])
 
 
 def config_map(spec: QueueServerSpec, environment: Environment, link_server_public_key: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _record(context: Context, before: dict[str, Any], pod: Pod) -> State:
             "image": worker.worker_image(context.spec, context.options),
         },
     }
-    cause = Cause("Starting", f"Pod {pod.name} is on its way to a node.")
+    cause = Cause("Starting", f"Pod {pod.name} is starting.")
     ref = Ref("Pod", context.spec.namespace, pod.name)
     return State("starting", cause, status, after=(OpenGate(ref, pod.uid),))
 

@@ -8,9 +8,11 @@ opens anything. Source: plans-and-permissions 3, zmq-api 5.2.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from queueserver_common.descriptions import DeviceDescription, PlanDescription
@@ -53,6 +55,10 @@ class Permissions:
     def as_mapping(self) -> dict[str, Any]:
         """Return a copy of exactly the mapping that was parsed."""
         return deepcopy(self._mapping)
+
+    def digest(self) -> str:
+        """Equal for equal permissions."""
+        return sha256(json.dumps(self._mapping, sort_keys=True).encode()).hexdigest()
 
     @property
     def groups(self) -> tuple[str, ...]:

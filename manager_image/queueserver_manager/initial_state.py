@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 from queueserver_common.descriptions import DescriptionError
 from queueserver_common.lists_file import ListsFileError, lists_digest, read_digest, read_lists
@@ -40,6 +41,16 @@ async def load_state(store: RedisStore, settings: Settings) -> StoredState:
     return await store.load()
 
 
+async def load_last_exit_status(store: RedisStore, stored: StoredState) -> str:
+    """How the last item ended, from the history; empty when there is none."""
+    last = stored.history_next - 1
+    if last < stored.history_first:
+        return ""
+    async for entries in store.history_chunks(last, last):
+        return str(items.decode(entries[-1]).get("result", {}).get("exit_status", ""))
+    return ""
+
+
 async def load_lists(core: Core, store: RedisStore, settings: Settings, *, restart: bool) -> Sequence[Write]:
     """Existing plans and devices: those of the last opening, unless the file tells others at an application start.
 
@@ -48,7 +59,7 @@ async def load_lists(core: Core, store: RedisStore, settings: Settings, *, resta
     plans = await store.read_blob("blob:existing_plans") or EMPTY
     devices = await store.read_blob("blob:existing_devices") or EMPTY
     path = settings.existing_plans_and_devices_path  # a missing one was told by `check_startup`
-    if not restart and path.is_file() and not _file_unchanged(settings, plans, devices):
+    if not restart and path is not None and path.is_file() and not _file_unchanged(path, plans, devices):
         try:
             lists = read_lists(path)
         except ListsFileError as error:
@@ -62,8 +73,8 @@ async def load_lists(core: Core, store: RedisStore, settings: Settings, *, resta
         return []
 
 
-def _file_unchanged(settings: Settings, plans: bytes, devices: bytes) -> bool:
-    digest = read_digest(settings.existing_plans_and_devices_path)
+def _file_unchanged(path: Path, plans: bytes, devices: bytes) -> bool:
+    digest = read_digest(path)
     return digest is not None and digest == lists_digest(json.loads(plans), json.loads(devices))
 
 
@@ -73,16 +84,24 @@ def load_permissions(core: Core, stored: StoredState, settings: Settings, *, res
     Source: plans-and-permissions 3.
     """
     text = (stored.fields or {}).get("permissions")
-    if text is not None and (restart or settings.user_group_permissions_reload != "ON_STARTUP"):
-        permissions = Permissions.parse(json.loads(text))
-    else:
-        try:
-            permissions = load_permissions_file(settings.user_group_permissions_path)
-        except PermissionsError as error:
+    known = None if text is None else Permissions.parse(json.loads(text))
+    reload, path = settings.user_group_permissions_reload, settings.user_group_permissions_path
+    on_change = reload == "ON_CHANGE"
+    if known is not None and (path is None or (not on_change and (restart or reload != "ON_STARTUP"))):
+        return core.set_permissions(known).writes
+    if path is None:
+        return []
+    try:
+        found = load_permissions_file(path)
+    except PermissionsError as error:
+        if known is None or not on_change:
             _log.error("%s No user group may submit anything until permissions are loaded.", error)
             return []
-    core.set_permissions(permissions)
-    return [SetField("permissions", items.encode(permissions.as_mapping()))]
+        _log.error("%s The permissions are those that were loaded before.", error)
+        return core.set_permissions(known).writes
+    if on_change and known is not None and core.state.permissions_source == found.digest():
+        return core.set_permissions(known).writes
+    return core.take_permissions_of_source(found).writes
 
 
 def _new_uid() -> str:

@@ -12,7 +12,7 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -25,11 +25,12 @@ from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.terminal import TerminalWriter
 from queueserver_manager.api.wire import Encoding
 from queueserver_manager.core import recovery, termination
-from queueserver_manager.core.core import Core
+from queueserver_manager.core.core import Core, CoreSettings
+from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import Write
 from queueserver_manager.exit_codes import REFUSED, SETTINGS
-from queueserver_manager.initial_state import load_lists, load_permissions, load_state
-from queueserver_manager.launch.interface import WorkerEnd
+from queueserver_manager.health import HealthServer
+from queueserver_manager.initial_state import load_last_exit_status, load_lists, load_permissions, load_state
 from queueserver_manager.launch.process import ProcessLauncher
 from queueserver_manager.link.server import LinkServer
 from queueserver_manager.paths import Paths, default_data_dir, default_runtime_dir, identity_of, prepare_paths
@@ -45,6 +46,9 @@ from queueserver_manager.store.packaged_server import ensure_packaged_server, st
 from queueserver_manager.store.redis_store import RedisStore
 from queueserver_manager.supervision import Supervision
 from queueserver_manager.workers import Workers
+
+if TYPE_CHECKING:
+    from queueserver_manager.cluster.parts import ClusterParts
 
 _log = logging.getLogger("bluesky_queueserver.manager.manager")
 
@@ -175,17 +179,30 @@ class Manager:
         self._store = store
         self._console = console
         self._encoding = Encoding(settings.zmq_encoding)
-        core = Core(_new_uid)
-        self.service = Service(core, store.redis, self._encoding, _new_uid)
-        launcher = ProcessLauncher(
-            self._worker_config,
-            self._worker_ended,
-            log_dir=store.paths.worker_log_dir,
-            preload=settings.preload,
-            hidden_variables=SECRET_VARIABLES,
+        self.service = Service(Core(_new_uid, _core_settings(settings)), store.redis, self._encoding, _new_uid)
+        self.workers = Workers(
+            self.service,
+            epoch,
+            str(store.paths.spool_dir),
+            self._show_worker_text,
+            close_grace=settings.close_grace if settings.in_cluster else 0.0,
         )
-        self.workers = Workers(self.service, launcher, epoch, str(store.paths.spool_dir), self._show_worker_text)
         self.service.worker_side = self.workers
+        self._cluster: ClusterParts | None = None
+        if settings.in_cluster:
+            from queueserver_manager.cluster.parts import ClusterParts  # with httpx: 10 MB that others do not need
+
+            self._cluster = ClusterParts(settings, os.environ, self.service, self.workers)
+            self.workers.launcher = self._cluster.launcher
+        else:
+            self.workers.launcher = ProcessLauncher(
+                self._worker_config,
+                self.workers.worker_ended,
+                log_dir=store.paths.worker_log_dir,
+                preload=settings.preload,
+                hidden_variables=SECRET_VARIABLES,
+            )
+        self._health = HealthServer(self._unready, self._remark)
 
     @property
     def has_environment(self) -> bool:
@@ -193,8 +210,10 @@ class Manager:
         return self.service.core.state.environment is not None
 
     async def start(self) -> None:
-        """Restore the state and open the sockets; raises `BindError`."""
+        """Restore the state and open the sockets; raises `BindError` and `SettingsError`."""
         service, settings, core = self.service, self._settings, self.service.core
+        if settings.health_addr is not None:
+            await self._health.start(*settings.health_addr)
         stored = await load_state(self._store.redis, settings)
         recovery.restore(core, stored)
         restart = core.state.environment is not None
@@ -202,20 +221,23 @@ class Manager:
         writes: list[Write] = load_permissions(core, stored, settings, restart=restart)
         writes += await load_lists(core, self._store.redis, settings, restart=restart)
         await self._store.redis.commit(_new_uid(), writes)
-        self.workers.link = LinkServer(self._store.paths.link_address, self.workers.on_message)
-        key = settings.zmq_private_key
+        core.state.last_exit_status = await load_last_exit_status(self._store.redis, stored)
+        keys = CurveServerKeys.from_text(settings.zmq_private_key) if settings.zmq_private_key else None
         service.control = ControlSocket(
             settings.zmq_control_addr,
             self._encoding,
             service.on_request,
             max_frame=settings.max_request_size,
-            curve=CurveServerKeys.from_text(key) if key else None,
+            curve=keys,
         )
         if settings.zmq_publish_console:
-            service.info = InfoSocket(settings.zmq_info_addr, self._encoding)
+            service.info = _open_info_socket(settings, self._encoding, keys)
             self._console.connect(service.info.publish_console)
+        self.workers.link = self._open_link()
         service.begin()
         self.workers.begin()
+        if self._cluster is not None:
+            self._cluster.begin()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
@@ -223,8 +245,20 @@ class Manager:
         _log.info("Starting ZeroMQ server ...")
         _log.info("ZeroMQ server is waiting on %s", settings.zmq_control_addr)
 
-    def _worker_ended(self, end: WorkerEnd) -> None:
-        self.workers.worker_ended(end)
+    def _open_link(self) -> LinkServer:
+        if self._cluster is None:
+            return LinkServer(self._store.paths.link_address, self.workers.on_message)
+        return LinkServer(self._settings.link_addr, self.workers.on_message, keys=self._cluster.link_keys)
+
+    def _unready(self) -> str:
+        core = self.service.core
+        if not hasattr(self.service, "control") or core.state.manager_state is ManagerState.INITIALIZING:
+            return "The manager is starting."
+        return self._remark()
+
+    def _remark(self) -> str:
+        core = self.service.core
+        return "" if core.store_connected else f"The store is away: {core.store_problem}"
 
     def _terminate(self) -> None:
         _log.info("The manager was asked to end.")
@@ -255,13 +289,34 @@ class Manager:
 
     async def close(self) -> None:
         """Close everything but the store; a running worker is left alone."""
+        self._health.close()
         await self.service.close()
         await self.workers.close()
+        if self._cluster is not None:
+            await self._cluster.close()
         if hasattr(self.service, "control"):
             self.service.control.close()
         self._console.disconnect()
         if self.service.info is not None:
             self.service.info.close()
+
+
+def _core_settings(settings: Settings) -> CoreSettings:
+    return CoreSettings(
+        destroy_grace=settings.destroy_grace,
+        secret_openings=not settings.in_cluster,
+        permissions_from_worker=settings.in_cluster and settings.user_group_permissions_path is None,
+        workers_wait=settings.in_cluster,
+    )
+
+
+def _open_info_socket(settings: Settings, encoding: Encoding, keys: CurveServerKeys | None) -> InfoSocket:
+    encrypted = settings.encrypted_info_addr
+    return InfoSocket(
+        settings.zmq_info_addr if settings.clear_info else None,
+        encoding,
+        encrypted=(encrypted, keys) if encrypted is not None and keys is not None else None,
+    )
 
 
 def _socket_of(address: str) -> str:

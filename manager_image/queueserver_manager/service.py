@@ -64,6 +64,8 @@ class Service:
         self.worker_side: WorkerSide
         self.control: ControlSocket
         self.info: InfoSocket | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called whenever the status may have changed."""
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """Resolved with the exit code when the manager is to leave."""
         self._encoding = encoding
@@ -246,6 +248,11 @@ class Service:
         # The store was lost under the decisions that this status shows: take the last durable ones.
         self.control.reply(request, status if durable else self.status_bytes())
 
+    def status(self) -> Mapping[str, Any]:
+        """The status as it is decided."""
+        self._refresh_status()
+        return self._status
+
     def status_bytes(self) -> bytes:
         """The encoded status; built anew only after a decision."""
         self._refresh_status()
@@ -269,6 +276,7 @@ class Service:
 
     def publish_soon(self) -> None:
         """Publish the status if it changed; often repeated changes are published together."""
+        self.on_change()
         if self._publishing is None and self.info is not None and self._published[0] != self.core.version:
             delay = max(0.0, self._published[1] + PUBLISH_PERIOD - self._loop.time())
             self._publishing = self._loop.call_later(delay, self._publish)

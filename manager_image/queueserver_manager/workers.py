@@ -17,7 +17,9 @@ from queueserver_common.link.messages import (
     EventsStored,
     Hello,
     Introduce,
+    Leave,
     SnapshotChanged,
+    Terminate,
     ToManager,
     Welcome,
 )
@@ -36,9 +38,9 @@ from queueserver_manager.core.effects import (
     TellWorker,
     WelcomeWorker,
 )
-from queueserver_manager.core.model import Environment
+from queueserver_manager.core.model import Environment, EnvironmentStage
 from queueserver_manager.core.states import ManagerState
-from queueserver_manager.launch.interface import Launcher, LaunchError, WorkerEnd, WorkerHandle
+from queueserver_manager.launch.interface import Launcher, LaunchError, Record, Sighting, Stranger, WorkerEnd
 from queueserver_manager.link.server import LinkServer
 from queueserver_manager.link.silence import SilenceWatch
 from queueserver_manager.service import Service
@@ -49,25 +51,31 @@ _log = logging.getLogger("bluesky_queueserver.manager.workers")
 ATTACH_TIMEOUT = 1.5
 """Seconds after its start for which a manager waits for its predecessor's worker before it answers from the record."""
 
-UNRECORDED_TIMEOUT = 10.0
-"""Seconds for which a worker is waited for whose process was not recorded (its manager died while it started it)."""
-
 
 class Workers:
     """Carries out effects on workers and feeds what they report to the core."""
 
     def __init__(
-        self, service: Service, launcher: Launcher, epoch: int, spool_dir: str, on_console: Callable[[str, float], None]
+        self,
+        service: Service,
+        epoch: int,
+        spool_dir: str,
+        on_console: Callable[[str, float], None],
+        close_grace: float = 0.0,
     ) -> None:
+        """`close_grace`: seconds that a worker has to leave when it was asked to, 0 for ever."""
         self.link: LinkServer
+        self.launcher: Launcher
         self._service = service
         self._core = service.core
-        self._launcher = launcher
+        self._close_grace = close_grace
         self._epoch = epoch
         self._spool_dir = spool_dir
         self._on_console = on_console
         self._loop = asyncio.get_running_loop()
         self._silence = SilenceWatch(self._silent, self._heard)
+        self._unseen = ""
+        """Opening of an earlier manager whose worker may have ended before anybody watched it."""
         self._held: list[Callable[[], None]] = []
         """Reports of the launcher, kept in order while the store is away."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,6 +88,8 @@ class Workers:
         match effect:
             case TellWorker(command_id, body):
                 self._send(Command(command_id, self._epoch, body))
+                if isinstance(body, Leave) and self._close_grace:
+                    self._later(self._close_grace, self._closing_overdue, command_id)
             case AcknowledgeEvents(seq):
                 self._send(EventsStored(seq))
             case WelcomeWorker(peer, stored_seq):
@@ -92,12 +102,12 @@ class Workers:
                 self.link.send(opening_id, Introduce())
             case LaunchWorker(opening_id, token):
                 self._in_background(self._launch(opening_id, token))
-            case FindWorker(opening_id, host, pid):
-                self._find(opening_id, host, pid)
-            case KillWorker(opening_id, grace):
-                self._launcher.kill(opening_id, grace)
+            case FindWorker(opening_id, host, pid, pod_uid):
+                self._find(Sighting(opening_id, host, pid, pod_uid))
+            case KillWorker(opening_id, grace, keep_remains):
+                self.launcher.kill(opening_id, grace, keep_remains=keep_remains)
             case PrepareWorker():
-                self._launcher.prepare()
+                self.launcher.prepare()
             case _:
                 raise AssertionError(f"not an effect on workers: {effect}")
 
@@ -109,7 +119,7 @@ class Workers:
     async def _launch(self, opening_id: str, token: str) -> None:
         permissions = self._core.lists.permissions
         try:
-            handle = await self._launcher.start(
+            record = await self.launcher.start(
                 opening_id, token, None if permissions is None else permissions.as_mapping()
             )
         except LaunchError as error:
@@ -117,14 +127,21 @@ class Workers:
             reason = str(error)
             self._with_store(lambda: worker_events.launch_failed(self._core, opening_id, reason, time.time()))
         else:
-            mapping = handle.as_mapping()
-            self._with_store(lambda: worker_events.launched(self._core, opening_id, mapping, time.time()))
+            self.worker_found(opening_id, record)
 
-    def _find(self, opening_id: str, host: str, pid: int) -> None:
-        handle = self._launcher.recognise(opening_id, host, pid)
-        if handle is not None:
-            mapping = handle.as_mapping()
-            self._with_store(lambda: worker_events.launched(self._core, opening_id, mapping, time.time()))
+    def _find(self, worker: Sighting) -> None:
+        if (record := self.launcher.recognise(worker)) is not None:
+            self.worker_found(worker.opening_id, record)
+
+    def _closing_overdue(self, command_id: str) -> None:
+        environment = self._core.state.environment
+        if (
+            environment is not None
+            and environment.stage is EnvironmentStage.CLOSING
+            and self._core.leave_command() == command_id
+        ):
+            _log.warning("The worker was asked to leave %g s ago and has not ended; it is ended.", self._close_grace)
+            self.launcher.kill(environment.opening_id, self._core.settings.destroy_grace)
 
     # Reports ---------------------------------------------------------------------------------------------------
 
@@ -153,11 +170,24 @@ class Workers:
                 self._on_console(text, when)
 
     def _hello(self, peer: str, hello: Hello) -> None:
+        if self._core.state.environment is None and not self._adopt_stranger(peer, hello):
+            return
         lost = hello.opening_id == peer and recovery.lost_writes(self._core, hello)
         if hello.epoch_seen > self._epoch or lost:
             self._in_background(self._hello_after_loss(peer, hello))
         else:
             self._attach(peer, hello, frozenset())
+
+    def _adopt_stranger(self, peer: str, hello: Hello) -> bool:
+        """A worker whose opening is not in the store; False when it cannot be told yet whether it is ours."""
+        found = self.launcher.identify(Sighting(hello.opening_id, hello.host, hello.pid, hello.pod_uid))
+        if found is Stranger.UNKNOWN:
+            self.link.forget(peer)  # asked for its hello again when it says anything
+            return False
+        if not isinstance(found, Stranger):
+            _log.warning("The store knows nothing of the worker of opening %s; it is taken over.", hello.opening_id)
+            self._service.carry_out(recovery.adopt_worker(self._core, hello, dict(found)))
+        return True
 
     async def _hello_after_loss(self, peer: str, hello: Hello) -> None:
         """Redis lost its last writes: take a higher epoch, and see which items of the ledger the history holds."""
@@ -174,6 +204,8 @@ class Workers:
     def _attach(self, peer: str, hello: Hello, in_history: frozenset[str]) -> None:
         if hello.opening_id != peer:
             return
+        if self._unseen == peer:
+            self._unseen = ""
         self._service.carry_out(recovery.worker_hello(self._core, peer, hello, time.time(), in_history))
         environment = self._core.state.environment
         if environment is not None and environment.opening_id == peer:
@@ -181,19 +213,69 @@ class Workers:
 
     def _silent(self, peer: str) -> None:
         self._service.carry_out(worker_events.link_silent(self._core, time.time()))
+        self.launcher.link_changed(peer)
 
     def _heard(self, peer: str) -> None:
         self._service.carry_out(worker_events.link_heard(self._core, time.time()))
+        self.launcher.link_changed(peer)
 
     def worker_ended(self, end: WorkerEnd) -> None:
         """The launcher proved that a worker ended."""
         _log.info("The worker of opening %s is gone: %s.", end.opening_id, end.cause)
         self._silence.forget(end.opening_id)
-        spooled = tuple(read_spool(self._spool_dir, end.opening_id))
-        self._with_store(
-            lambda: worker_events.worker_ended(self._core, end.opening_id, end.cause, spooled, time.time()),
-            then=lambda: remove_spool(self._spool_dir, end.opening_id),
-        )
+        opening_id, cause = end.opening_id, end.cause
+        ends = (*read_spool(self._spool_dir, opening_id), *end.unreported)
+        after = f"\n{end.output}" if end.output else ""
+        # One that ended while no manager was there makes this start that of a new application.
+        unseen = self._unseen == opening_id
+
+        def decide() -> Decision:
+            if unseen:
+                return recovery.predecessor_worker_ended(self._core, opening_id, cause, ends, time.time())
+            return worker_events.worker_ended(self._core, opening_id, cause, ends, time.time(), after=after)
+
+        self._with_store(decide, then=lambda: remove_spool(self._spool_dir, opening_id))
+
+    def worker_found(self, opening_id: str, record: Record) -> None:
+        """The launcher knows more of a worker than was recorded."""
+        mapping = dict(record)
+        self._with_store(lambda: worker_events.launched(self._core, opening_id, mapping, time.time()))
+
+    def worker_ending(self, opening_id: str, cause: str) -> None:
+        """The launcher sees that somebody else is ending the worker."""
+        _log.warning("The worker of opening %s is on its way out: %s.", opening_id, cause)
+        self._service.carry_out(worker_events.worker_ending(self._core, opening_id, cause, time.time()))
+
+    def opening_failed(self, opening_id: str, reason: str) -> None:
+        """The launcher sees that no worker will come up."""
+        _log.error("The environment cannot be opened: %s", reason)
+        self._with_store(lambda: worker_events.opening_failed(self._core, opening_id, reason, time.time()))
+
+    def environment_deleted(self, opening_id: str) -> None:
+        """Somebody deleted the object that stands for the environment."""
+        _log.warning("The object of opening %s was deleted: the environment is destroyed.", opening_id)
+        self._service.carry_out(worker_events.environment_deleted(self._core, opening_id, time.time()))
+
+    def environment_applied(self, opening_id: str, record: Record) -> None:
+        """Somebody made the object that stands for an environment: it is opened when none is open."""
+        mapping = dict(record)
+
+        def decide() -> Decision:
+            decision = worker_events.environment_applied(self._core, opening_id, mapping, time.time())
+            environment = self._core.state.environment
+            if environment is not None and environment.opening_id == opening_id:
+                self.launcher.adopt(opening_id, mapping)
+            return decision
+
+        self._with_store(decide)
+
+    def is_heard(self, opening_id: str) -> bool:
+        """Whether the worker's link is alive."""
+        return self._silence.is_heard(opening_id)
+
+    def ask_to_end(self, opening_id: str, grace: float, cause: str) -> None:
+        """Ask the worker over its link to abort and end."""
+        self.link.send(opening_id, Terminate(self._epoch, grace, cause))
 
     def _with_store(self, decide: Callable[[], Decision], then: Callable[[], None] | None = None) -> None:
         def work() -> None:
@@ -232,7 +314,7 @@ class Workers:
         environment = self._core.state.environment
         if environment is None:
             self._service.carry_out(recovery.begin(self._core, time.time()))
-            self._launcher.prepare()
+            self.launcher.prepare()
         else:
             self._look_after(environment)
             self._service.carry_out(recovery.begin(self._core, time.time()))
@@ -240,20 +322,13 @@ class Workers:
     def _look_after(self, environment: Environment) -> None:
         """Watch the worker of a stored environment, or find that it has ended."""
         opening_id = environment.opening_id
-        if environment.handle is None:
-            self._later(UNRECORDED_TIMEOUT, lambda: self._never_came(opening_id))
-        elif self._launcher.adopt(WorkerHandle(**environment.handle)) is False:
+        alive = self.launcher.adopt(opening_id, environment.handle)
+        if alive is False:
             self._predecessor_ended(opening_id, "its process ended while no manager was running")
             return
+        self._unseen = opening_id if alive is None else ""
         self._silence.heard(opening_id)
         self._later(ATTACH_TIMEOUT, self._attach_overdue)
-
-    def _never_came(self, opening_id: str) -> None:
-        environment = self._core.state.environment
-        if environment is None or environment.opening_id != opening_id or environment.handle is not None:
-            return
-        if self._core.state.snapshot is None:
-            self._predecessor_ended(opening_id, "its start was interrupted")
 
     def _predecessor_ended(self, opening_id: str, cause: str) -> None:
         spooled = tuple(read_spool(self._spool_dir, opening_id))
@@ -265,8 +340,8 @@ class Workers:
     def _attach_overdue(self) -> None:
         self._service.carry_out(recovery.attach_overdue(self._core, time.time()))
 
-    def _later(self, delay: float, call: Callable[[], None]) -> None:
-        self._timers.append(self._loop.call_later(delay, call))
+    def _later(self, delay: float, call: Callable[..., None], *arguments: object) -> None:
+        self._timers.append(self._loop.call_later(delay, call, *arguments))
 
     def _in_background(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -280,6 +355,7 @@ class Workers:
         self._silence.close()
         for task in tuple(self._tasks):
             task.cancel()
-        await self._launcher.close()
+        if hasattr(self, "launcher"):
+            await self.launcher.close()
         if hasattr(self, "link"):  # a start that failed earlier has none
             self.link.close()

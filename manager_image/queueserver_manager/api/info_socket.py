@@ -11,6 +11,7 @@ from typing import Any
 import zmq
 
 from queueserver_manager.api.binding import bind
+from queueserver_manager.api.curve import CurveServerKeys
 from queueserver_manager.api.socket_reader import close_socket
 from queueserver_manager.api.wire import Encoding, encode_value, pack
 
@@ -28,10 +29,19 @@ _WAITING_MESSAGES = 1000
 
 
 class InfoSocket:
-    """Binds and publishes in the running loop; raises `BindError`. A subscriber that does not read loses messages."""
+    """Binds and publishes in the running loop; raises `BindError`. A subscriber that does not read loses messages.
+
+    No published client can decrypt what it subscribes to; so there may be two copies of everything, one in clear at
+    `address` and one encrypted.
+    """
 
     def __init__(
-        self, address: str, encoding: Encoding, *, context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self,
+        address: str | None,
+        encoding: Encoding,
+        *,
+        encrypted: tuple[str, CurveServerKeys] | None = None,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self._encoding = encoding
         self._loop = asyncio.get_running_loop()
@@ -40,13 +50,13 @@ class InfoSocket:
         self._time = 0.0
         self._published_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
-        self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(zmq.PUB)
-        self._socket.setsockopt(zmq.SNDHWM, _WAITING_MESSAGES)
-        try:
-            self.address = bind(self._socket, address, "info socket")
-        except BaseException:
-            close_socket(self._socket, 0)
-            raise
+        self._context = context or zmq.Context.instance()
+        self._sockets: list[zmq.Socket[bytes]] = []
+        self.address = "" if address is None else self._open(address, "info socket", None)
+        """Of the copy in clear; empty when there is none."""
+        self.encrypted_address = ""
+        if encrypted is not None:
+            self.encrypted_address = self._open(encrypted[0], "encrypted info socket", encrypted[1])
 
     def publish_console(self, text: str, time: float) -> None:
         """Publish text written at `time` (epoch seconds). Text that follows closely shares a message and its time."""
@@ -76,7 +86,23 @@ class InfoSocket:
     def close(self, linger: float = 0.5) -> None:
         """Publish the text at hand and stop; messages that are on their way have `linger` seconds."""
         self._publish_text()
-        close_socket(self._socket, linger)
+        self._close_sockets(linger)
+
+    def _open(self, address: str, name: str, keys: CurveServerKeys | None) -> str:
+        socket = self._context.socket(zmq.PUB)
+        self._sockets.append(socket)
+        socket.setsockopt(zmq.SNDHWM, _WAITING_MESSAGES)
+        try:
+            if keys is not None:
+                keys.apply(socket)
+            return bind(socket, address, name)
+        except BaseException:
+            self._close_sockets(0)
+            raise
+
+    def _close_sockets(self, linger: float) -> None:
+        for socket in self._sockets:
+            close_socket(socket, linger)
 
     def _publish_text(self) -> None:
         if self._timer is not None:
@@ -92,4 +118,5 @@ class InfoSocket:
         self._send(CONSOLE_TOPIC, encode_value(message) if self._encoding is Encoding.JSON else pack(message))
 
     def _send(self, topic: bytes, payload: bytes) -> None:
-        self._socket.send_multipart([topic, payload], zmq.DONTWAIT)
+        for socket in self._sockets:
+            socket.send_multipart([topic, payload], zmq.DONTWAIT)

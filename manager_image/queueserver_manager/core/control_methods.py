@@ -39,16 +39,23 @@ def environment_open(core: Core, params: Params, d: Decision, now: float) -> Rep
         raise Refusal("RE Worker environment already exists.", prefixed=False)
     if state.manager_state is not S.IDLE or state.leaving:
         raise Refusal(f"Manager state is not idle. Current state: {state.manager_state.value}", prefixed=False)
-    token = core.new_uid()
-    state.environment = Environment(core.new_uid(), token_hash(token))
+    token = core.new_secret()
+    environment = Environment(core.new_uid(), token_hash(token))
+    begin_opening(core, d, environment)
+    d.cause(LaunchWorker(environment.opening_id, token))
+    return success()
+
+
+def begin_opening(core: Core, d: Decision, environment: Environment) -> None:
+    """From idle: an environment is on its way."""
+    state = core.state
+    state.environment = environment
     state.environment_error = ""
     state.worker_seq = 0
     state.link = LinkState.CONNECTING
     core.store_environment(d)
     d.write(SetField("worker_seq", None))
     core.enter(S.CREATING_ENVIRONMENT)
-    d.cause(LaunchWorker(state.environment.opening_id, token))
-    return success()
 
 
 def environment_close(core: Core, params: Params, d: Decision, now: float) -> Reply:

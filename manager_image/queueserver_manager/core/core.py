@@ -28,6 +28,12 @@ class CoreSettings:
 
     destroy_grace: float = 5.0
     """Seconds that a worker gets to abort its plan and leave when its environment is destroyed."""
+    secret_openings: bool = True
+    """Each opening has a secret that its launcher hands to the worker; else the link's keys tell who a worker is."""
+    permissions_from_worker: bool = False
+    """The source of permissions is the file beside the worker's startup code."""
+    workers_wait: bool = False
+    """Also an idle worker waits for the next manager without limit: it is left alone when this one is asked to end."""
 
 
 class Core:
@@ -57,6 +63,10 @@ class Core:
     def version(self) -> int:
         """Grows with every decision that may change the status."""
         return self._version
+
+    def new_secret(self) -> str:
+        """Secret of an opening; empty where there is no way to hand it to the worker alone."""
+        return self.new_uid() if self.settings.secret_openings else ""
 
     # Operations that handlers share ----------------------------------------------------------------------------
 
@@ -93,6 +103,7 @@ class Core:
             state.environment is not None
             and state.environment.stage is EnvironmentStage.OPEN
             and state.environment.ready
+            and not state.worker_ending
             and state.link is LinkState.ATTACHED
             and state.re_state is not None
         )
@@ -124,6 +135,13 @@ class Core:
         if plans_changed or devices_changed:
             self.renew("plans_allowed_uid", "devices_allowed_uid")
         return writes
+
+    def take_permissions_of_source(self, permissions: Permissions) -> Decision:
+        """Take permissions as their source (a file) has them; the source is remembered to notice when it changes."""
+        decision = self.set_permissions(permissions)
+        self.state.permissions_source = permissions.digest()
+        decision.write(SetField("permissions_source", items.encode(self.state.permissions_source)))
+        return decision
 
     def set_permissions(self, permissions: Permissions) -> Decision:
         """Take other permissions; the allowed lists are computed anew and the worker is told."""

@@ -59,11 +59,12 @@ class LaunchWorker:
 
 @dataclass(frozen=True, slots=True)
 class FindWorker:
-    """Watch the process of a worker that introduced itself and whose start is not recorded."""
+    """A worker introduced itself: watch it, if that is not so yet, and record what is learned of it."""
 
     opening_id: str
     host: str
     pid: int
+    pod_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class KillWorker:
 
     opening_id: str
     grace: float
+    keep_remains: bool = False
+    """It ends by itself and somebody will want to see why: leave its remains (pod, log) until the next opening."""
 
 
 @dataclass(frozen=True, slots=True)

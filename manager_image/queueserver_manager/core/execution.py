@@ -100,6 +100,7 @@ def record_end(core: Core, d: Decision, item: Item, end: ItemEnded) -> Item:
     d.write(AppendHistory(state.history_next, entry["item_uid"], end.time_stop, items.encode(entry)))
     state.history_next += 1
     core.recorded.append(entry["item_uid"])
+    state.last_exit_status = end.exit_status.value
     core.renew("plan_history_uid")
     return entry
 
@@ -129,6 +130,7 @@ def forget_environment(core: Core, d: Decision, error: str) -> None:
     state = core.state
     state.environment = None
     state.environment_error = error
+    state.worker_ending = ""
     state.snapshot = None
     state.link = LinkState.NONE
     state.worker_seq = 0

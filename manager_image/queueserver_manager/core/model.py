@@ -46,6 +46,8 @@ class Environment:
     """Why the profile could not be loaded."""
     ready: bool = False
     """The worker reported that the profile is loaded."""
+    revision: str = ""
+    """Revision of the startup code, as the worker reported it."""
 
     def encode(self) -> bytes:
         """JSON text for the store."""
@@ -126,7 +128,9 @@ UID_NAMES = (
 
 @dataclass(slots=True)
 class State:
-    """All of it. The store holds queue, running, mode, autostart, stop_pending, history, environment and worker_seq."""
+    """All of it. The store holds queue, running, mode, autostart, stop_pending, history, environment, worker_seq and
+    permissions_source.
+    """
 
     manager_state: ManagerState = ManagerState.INITIALIZING
     queue: PlanQueue = field(default_factory=PlanQueue)
@@ -139,6 +143,12 @@ class State:
     environment: Environment | None = None
     environment_error: str = ""
     """Why the last opening failed or the last environment was lost; empty after a successful opening."""
+    worker_ending: str = ""
+    """How the worker is being ended by somebody else ("the worker's pod was deleted"); not stored."""
+    permissions_source: str = ""
+    """Digest of the permissions that were last taken from their source."""
+    last_exit_status: str = ""
+    """How the last item ended; not stored, it stands in the history."""
     worker_seq: int = 0
     """Number of the newest worker event that a decision has taken."""
     link: LinkState = LinkState.NONE

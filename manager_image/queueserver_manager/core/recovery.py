@@ -18,8 +18,9 @@ from queueserver_common.link.messages import (
     Leave,
     LedgerEntry,
     RunItem,
+    SetPermissions,
 )
-from queueserver_manager.core import execution, items
+from queueserver_manager.core import control_methods, execution, items
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED, token_hash
 from queueserver_manager.core.decision import Decision
@@ -50,6 +51,7 @@ def restore(core: Core, stored: StoredState) -> None:
     state.autostart = json.loads(fields.get("autostart", b"false"))
     state.stop_pending = json.loads(fields.get("stop_pending", b"false"))
     state.worker_seq = json.loads(fields.get("worker_seq", b"0"))
+    state.permissions_source = json.loads(fields.get("permissions_source", b'""'))
     environment = fields.get("environment")
     state.environment = None if environment is None else Environment.decode(environment)
     if state.environment is None:
@@ -146,9 +148,13 @@ def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: fr
     if token_hash(hello.token) != environment.token_hash:
         d.cause(DismissWorker(peer, "the secret of the opening is wrong"))
         return d
+    if reason := _another_pod(environment, hello):
+        d.cause(DismissWorker(peer, reason))
+        return d
     d.cause(WelcomeWorker(peer, state.worker_seq))
-    if environment.handle is None:  # the manager that started it died before it could record that
-        d.cause(FindWorker(environment.opening_id, hello.host, hello.pid))
+    d.cause(FindWorker(environment.opening_id, hello.host, hello.pid, hello.pod_uid))
+    if core.lists.permissions is not None:  # they may have changed since the worker was told
+        d.cause(TellWorker(core.new_uid(), SetPermissions(items.encode(core.lists.permissions.as_mapping()))))
     state.link = LinkState.ATTACHED
     state.snapshot = hello.snapshot
     lost = lost_writes(core, hello)
@@ -162,6 +168,33 @@ def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: fr
     elif environment.stage is EnvironmentStage.DESTROYING:
         d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
     return conclude(core, d, now)
+
+
+def _another_pod(environment: Environment, hello: Hello) -> str:
+    """Why this is not the one worker of the opening; empty when nothing speaks against it."""
+    recorded = (environment.handle or {}).get("pod_uid")
+    if recorded and hello.pod_uid != recorded:
+        return f"the opening belongs to the pod with uid {recorded}"
+    return ""
+
+
+def adopt_worker(core: Core, hello: Hello, handle: dict[str, str | int]) -> Decision:
+    """A worker of ours whose opening the store does not know (it lost its data): the opening is recorded again.
+
+    To be followed by `worker_hello`, in which the worker's own report tells the rest.
+    """
+    d = Decision()
+    state = core.state
+    if state.environment is not None or state.manager_state is not S.IDLE:
+        return d
+    environment = Environment(hello.opening_id, token_hash(hello.token), handle=handle)
+    control_methods.begin_opening(core, d, environment)
+    if hello.phase is EnvironmentPhase.READY:
+        environment.stage, environment.ready = EnvironmentStage.OPEN, True
+        core.enter(S.IDLE)
+        core.store_environment(d)
+    execution.set_autostart(core, d, False)
+    return d
 
 
 def lost_writes(core: Core, hello: Hello) -> bool:

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 def terminate(core: Core, on_terminate: str, now: float) -> Decision:
     """The process was asked to end (SIGTERM, Ctrl-C).
 
-    An idle environment is closed. With a plan in hand the worker is left alone for the next manager (`LEAVE`), the
-    item's end is waited for (`WAIT`), or the environment is destroyed (`DESTROY`). Without the store nothing that comes
-    of waiting could be recorded: the process ends at once.
+    An idle environment is closed, unless its worker waits for the next manager anyway. With a plan in hand the worker
+    is left alone for the next manager (`LEAVE`), the item's end is waited for (`WAIT`), or the environment is destroyed
+    (`DESTROY`). Without the store nothing that comes of waiting could be recorded: the process ends at once.
     """
     d = Decision()
     state = core.state
-    busy = state.environment is not None and state.manager_state is not ManagerState.IDLE
+    busy = state.environment is not None and (
+        state.manager_state is not ManagerState.IDLE or core.settings.workers_wait
+    )
     if not core.store_connected:
         if busy and on_terminate == "DESTROY":
             control_methods.destroy(core, d)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,13 @@ from queueserver_common.link.messages import (
     Resume,
     Snapshot,
 )
+from queueserver_common.permissions import Permissions, PermissionsError
 from queueserver_manager.core import execution, items
 from queueserver_manager.core.conclude import conclude
-from queueserver_manager.core.control_methods import DESTROYED
+from queueserver_manager.core.control_methods import DESTROYED, begin_opening, destroy, token_hash
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import AcknowledgeEvents, AskWorker, KillWorker
-from queueserver_manager.core.model import EnvironmentStage, LinkState
+from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import SetField
 
@@ -79,6 +81,8 @@ def item_ended(core: Core, d: Decision, now: float, end: ItemEnded) -> None:
     destroying = environment is not None and environment.stage is EnvironmentStage.DESTROYING
     if destroying:
         end = destroyed_end(end)
+    elif state.worker_ending and end.exit_status is ExitStatus.ABORTED:
+        end = _end_of_lost_worker(end, state.worker_ending)
     elif state.manager_state is S.STARTING_QUEUE:
         core.enter(S.EXECUTING_QUEUE)
     may_continue = not destroying and not state.leaving and core.worker_can_run_plans()
@@ -99,6 +103,13 @@ def destroyed_end(end: ItemEnded) -> ItemEnded:
     )
 
 
+def _end_of_lost_worker(end: ItemEnded, cause: str) -> ItemEnded:
+    """How the history tells an item that its worker aborted because somebody else ended it."""
+    return replace(
+        end, exit_status=ExitStatus.FAILED, msg=f"The RE Worker environment was lost: {cause}; plan aborted cleanly."
+    )
+
+
 def _environment_ready(core: Core, d: Decision, event: EnvironmentReady) -> None:
     environment = core.state.environment
     assert environment is not None
@@ -108,6 +119,7 @@ def _environment_ready(core: Core, d: Decision, event: EnvironmentReady) -> None
         _environment_failed(core, d, EnvironmentFailed(f"The worker's lists of plans and devices are damaged: {error}"))
         return
     environment.ready = True
+    environment.revision = event.revision
     if environment.stage is EnvironmentStage.OPENING:
         environment.stage = EnvironmentStage.OPEN
     d.write(*lists)
@@ -115,6 +127,21 @@ def _environment_ready(core: Core, d: Decision, event: EnvironmentReady) -> None
     core.state.environment_error = ""
     if core.state.manager_state is S.CREATING_ENVIRONMENT:
         core.enter(S.IDLE)
+    if event.permissions is not None and core.settings.permissions_from_worker:
+        _permissions_reported(core, d, event.permissions)
+
+
+def _permissions_reported(core: Core, d: Decision, text: bytes) -> None:
+    """The file beside the startup code: taken when there are no permissions yet and when its content has changed."""
+    try:
+        permissions = Permissions.parse(json.loads(text))
+    except (PermissionsError, ValueError) as error:
+        core.state.environment_error = f"The permissions beside the startup code cannot be used: {error}"
+        return
+    if core.lists.permissions is None or permissions.digest() != core.state.permissions_source:
+        taken = core.take_permissions_of_source(permissions)
+        d.write(*taken.writes)
+        d.cause(*taken.effects)
 
 
 def _lists_changed(core: Core, d: Decision, event: ListsChanged) -> None:
@@ -125,15 +152,20 @@ def _lists_changed(core: Core, d: Decision, event: ListsChanged) -> None:
 
 
 def _environment_failed(core: Core, d: Decision, event: EnvironmentFailed) -> None:
+    _fail(core, d, event.message, keep_remains=True)
+
+
+def _fail(core: Core, d: Decision, reason: str, *, keep_remains: bool) -> None:
+    """The environment does not come up; what is left of it is brought to an end."""
     environment = core.state.environment
     assert environment is not None
-    environment.failure = event.message
-    core.state.environment_error = event.message
+    environment.failure = reason
+    core.state.environment_error = reason
     if environment.stage is EnvironmentStage.OPENING:
         environment.stage = EnvironmentStage.CLOSING
         core.enter(S.CLOSING_ENVIRONMENT)
     core.store_environment(d)
-    d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace))
+    d.cause(KillWorker(environment.opening_id, core.settings.destroy_grace, keep_remains))
 
 
 def worker_snapshot(core: Core, snapshot: Snapshot, now: float) -> Decision:
@@ -183,15 +215,16 @@ def command_result(core: Core, result: CommandResult, now: float) -> Decision:
 
 
 def launched(core: Core, opening_id: str, handle: dict[str, str | int], now: float) -> Decision:
-    """The launcher started the worker's process."""
+    """The launcher started the worker, or learned more about it; `handle` is what it needs to find it again."""
     d = Decision()
     environment = core.state.environment
     if environment is None or environment.opening_id != opening_id:
         d.cause(KillWorker(opening_id, core.settings.destroy_grace))
         return d
+    unrecorded = environment.handle is None
     environment.handle = dict(handle)
     core.store_environment(d)
-    if environment.stage is EnvironmentStage.DESTROYING:
+    if unrecorded and environment.stage is EnvironmentStage.DESTROYING:
         d.cause(KillWorker(opening_id, core.settings.destroy_grace))
     return conclude(core, d, now)
 
@@ -204,6 +237,50 @@ def launch_failed(core: Core, opening_id: str, reason: str, now: float) -> Decis
         if core.state.manager_state is S.CREATING_ENVIRONMENT:
             core.enter(S.CLOSING_ENVIRONMENT)
         execution.forget_environment(core, d, reason)
+    return conclude(core, d, now)
+
+
+def opening_failed(core: Core, opening_id: str, reason: str, now: float) -> Decision:
+    """No worker will come up for the opening (image, place on a node, instrument); `reason` is a sentence."""
+    d = Decision()
+    environment = core.state.environment
+    if (
+        environment is not None
+        and environment.opening_id == opening_id
+        and environment.stage is EnvironmentStage.OPENING
+        and core.state.link is not LinkState.ATTACHED
+    ):
+        _fail(core, d, reason, keep_remains=False)
+    return conclude(core, d, now)
+
+
+def worker_ending(core: Core, opening_id: str, cause: str, now: float) -> Decision:
+    """Somebody else is ending the worker; its item and its end are told with this cause."""
+    environment = core.state.environment
+    if environment is not None and environment.opening_id == opening_id:
+        core.state.worker_ending = cause
+    return conclude(core, Decision(), now)
+
+
+def environment_deleted(core: Core, opening_id: str, now: float) -> Decision:
+    """Somebody deleted the object that stands for the environment: that destroys it."""
+    d = Decision()
+    environment = core.state.environment
+    if environment is None or environment.opening_id != opening_id:
+        return d
+    if environment.stage is EnvironmentStage.CLOSING:  # it is on its way out, and why is known
+        d.cause(KillWorker(opening_id, core.settings.destroy_grace))
+    elif environment.stage is not EnvironmentStage.DESTROYING:
+        destroy(core, d)
+    return conclude(core, d, now)
+
+
+def environment_applied(core: Core, opening_id: str, handle: dict[str, str | int], now: float) -> Decision:
+    """Somebody made the object that stands for an environment: that opens it, when none is open."""
+    d = Decision()
+    state = core.state
+    if state.environment is None and state.manager_state is S.IDLE and not state.leaving:
+        begin_opening(core, d, Environment(opening_id, token_hash(""), handle=handle))
     return conclude(core, d, now)
 
 

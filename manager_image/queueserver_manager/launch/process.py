@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from queueserver_common.link.worker_config import WorkerConfig
-from queueserver_manager.launch.interface import LaunchError, OnEnd, WorkerEnd, WorkerHandle
+from queueserver_manager.launch.interface import LaunchError, OnEnd, Record, Sighting, Stranger, WorkerEnd
 from queueserver_manager.launch.interpreter import Surroundings, WaitingInterpreter
 from queueserver_manager.launch.logs import last_lines, rename_log, trim
 from queueserver_manager.launch.process_identity import (
@@ -44,8 +44,31 @@ _ACCEPT_TIMEOUT = 30.0
 _TRIM_PERIOD = 60.0
 """Seconds between two looks at the size of the logs."""
 
+UNRECORDED_TIMEOUT = 10.0
+"""Seconds for which a worker is waited for whose process was not recorded (its manager died while it started it)."""
+
 MakeConfig = Callable[[str, str, dict[str, Any] | None], WorkerConfig]
 """Builds the configuration of an opening from its id, its token and the permissions."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHandle:
+    """What names a worker's process for ever; `as_record` is what the store keeps."""
+
+    opening_id: str
+    host: str
+    pid: int
+    started: str
+    """Start time of the process as the system tells it: with the pid it names one process for ever."""
+
+    def as_record(self) -> Record:
+        """JSON form."""
+        return {"opening_id": self.opening_id, "host": self.host, "pid": self.pid, "started": self.started}
+
+    @classmethod
+    def of_record(cls, record: Record) -> WorkerHandle:
+        """Read what `as_record` made."""
+        return cls(str(record["opening_id"]), str(record["host"]), int(record["pid"]), str(record["started"]))
 
 
 @dataclass(slots=True)
@@ -89,6 +112,8 @@ class ProcessLauncher:
         self._workers: dict[str, _Worker] = {}
         self._kills_while_starting: dict[str, float | None] = {}
         """Openings whose `start` is under way, with the grace of a `kill` that came meanwhile."""
+        self._awaited: dict[str, asyncio.TimerHandle] = {}
+        """Openings of an earlier manager whose worker is not recorded and has not introduced itself."""
         self._warm: WarmInterpreter | None = None
         if preload:
             self._warm = WarmInterpreter(lambda: self._interpreter("ready", ("--preload", *preload)))
@@ -107,7 +132,7 @@ class ProcessLauncher:
         if self._warm is not None:
             self._warm.prepare(self._surroundings())
 
-    async def start(self, opening_id: str, token: str, permissions: dict[str, Any] | None) -> WorkerHandle:
+    async def start(self, opening_id: str, token: str, permissions: dict[str, Any] | None) -> Record:
         """Start a worker for an opening and watch it; raises `LaunchError`."""
         self._kills_while_starting[opening_id] = None
         try:
@@ -118,10 +143,48 @@ class ProcessLauncher:
             grace = self._kills_while_starting.pop(opening_id)
         if grace is not None:
             self.kill(opening_id, grace)
-        return handle
+        return handle.as_record()
 
-    def adopt(self, handle: WorkerHandle) -> bool | None:
-        """Watch a worker that an earlier manager started; False when it has ended, None when that cannot be told."""
+    def adopt(self, opening_id: str, record: Record | None) -> bool | None:
+        """Watch a worker that an earlier manager started; False when it has ended, None when that cannot be told.
+
+        One that was not recorded is waited for, for a while.
+        """
+        if record is None:
+            self._awaited[opening_id] = asyncio.get_running_loop().call_later(
+                UNRECORDED_TIMEOUT, self._never_came, opening_id
+            )
+            return None
+        return self._adopt(WorkerHandle.of_record(record))
+
+    def recognise(self, worker: Sighting) -> Record | None:
+        """Watch a worker that says of itself where it runs; None when it is watched already or cannot be.
+
+        One that has ended meanwhile is reported like any other end.
+        """
+        opening_id = worker.opening_id
+        if (awaited := self._awaited.pop(opening_id, None)) is not None:
+            awaited.cancel()
+        if opening_id in self._workers or opening_id in self._kills_while_starting or worker.host != self._host:
+            return None
+        watched: bool | None = False
+        with contextlib.suppress(NoProcess):
+            handle = WorkerHandle(opening_id, worker.host, worker.pid, start_mark(worker.pid))
+            if watched := self._adopt(handle):
+                return handle.as_record()
+        if watched is False:
+            end = WorkerEnd(opening_id, "the worker process ended")
+            asyncio.get_running_loop().call_soon(self._on_end, end)
+        return None
+
+    def identify(self, worker: Sighting) -> Record | Stranger:
+        """Every local worker is recorded before its process starts."""
+        return Stranger.FOREIGN
+
+    def link_changed(self, opening_id: str) -> None:
+        """Nothing follows from it: a process is watched by its descriptor."""
+
+    def _adopt(self, handle: WorkerHandle) -> bool | None:
         if handle.opening_id in self._workers:
             return True
         if handle.host != self._host:
@@ -136,24 +199,15 @@ class ProcessLauncher:
         self._watch(_Worker(handle.opening_id, handle.pid, self.log_path(handle.opening_id), memory_kills()), pidfd)
         return True
 
-    def recognise(self, opening_id: str, host: str, pid: int) -> WorkerHandle | None:
-        """Watch a worker that says of itself where it runs; None when it is watched already or cannot be.
+    def _never_came(self, opening_id: str) -> None:
+        del self._awaited[opening_id]
+        self._on_end(WorkerEnd(opening_id, "its start was interrupted"))
 
-        One that has ended meanwhile is reported like any other end.
+    def kill(self, opening_id: str, grace: float, *, keep_remains: bool = False) -> None:
+        """Ask the worker to abort and leave (SIGTERM), and kill it and what it started after `grace` seconds.
+
+        Its remains, the log, are kept in any case.
         """
-        if opening_id in self._workers or opening_id in self._kills_while_starting or host != self._host:
-            return None
-        watched: bool | None = False
-        with contextlib.suppress(NoProcess):
-            handle = WorkerHandle(opening_id, host, pid, start_mark(pid))
-            if watched := self.adopt(handle):
-                return handle
-        if watched is False:
-            asyncio.get_running_loop().call_soon(self._on_end, WorkerEnd(opening_id, "the worker process ended"))
-        return None
-
-    def kill(self, opening_id: str, grace: float) -> None:
-        """Ask the worker to abort and leave (SIGTERM), and kill it and what it started after `grace` seconds."""
         if opening_id in self._kills_while_starting:
             self._kills_while_starting[opening_id] = grace
             return
@@ -177,6 +231,8 @@ class ProcessLauncher:
                 # Not waited for on purpose; subprocess would complain about a child that it believes to be running.
                 worker.process.returncode = 0
         self._workers.clear()
+        for awaited in self._awaited.values():
+            awaited.cancel()
         if self._trimmer is not None:
             self._trimmer.cancel()
         if self._warm is not None:

@@ -53,6 +53,11 @@ class SilenceWatch:
         entry = self._peers.get(peer)
         return entry is not None and entry.silent
 
+    def is_heard(self, peer: str) -> bool:
+        """Whether the peer is watched and has not fallen silent."""
+        entry = self._peers.get(peer)
+        return entry is not None and not entry.silent
+
     def forget(self, peer: str) -> None:
         """Watch the peer no more."""
         entry = self._peers.pop(peer, None)

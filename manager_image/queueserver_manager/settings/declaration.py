@@ -17,6 +17,7 @@ class Group(StrEnum):
     LISTS = "plans, devices and permissions"
     WORKER = "worker process"
     OUTPUT = "output"
+    CLUSTER = "Kubernetes"
     IPYTHON = "IPython kernel (accepted for compatible configurations; the worker is a plain Python process)"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from queueserver_common.simulated_profile import simulated_profile_dir
+from queueserver_manager.settings.cluster import check_cluster, read_control_key
 from queueserver_manager.settings.command_line import read_command_line
 from queueserver_manager.settings.config_file import read_config
 from queueserver_manager.settings.declaration import Given
@@ -36,6 +37,7 @@ def load_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         if setting.deprecated and setting.name in given
     ]
     _refuse_what_is_missing(given)
+    check_cluster(given)
     return _settings(given, config_path), notices
 
 
@@ -69,4 +71,8 @@ def _settings(given: Mapping[str, Given], config_path: object) -> Settings:
         "existing_plans_and_devices_path": startup.lists_path,
         "user_group_permissions_path": startup.permissions_path,
     }
+    if "queue_server" in given and "user_group_permissions_reload" not in given:
+        values["user_group_permissions_reload"] = "ON_CHANGE"
+    if "control_key_file" in given:
+        values["zmq_private_key"] = read_control_key(given["control_key_file"])
     return Settings(**values)

@@ -54,7 +54,8 @@ class Settings:
     """"everysec" or "always"."""
     import_upstream: bool
 
-    startup: StartupSource
+    startup: StartupSource | None
+    """None in a cluster, where the QueueServer names it and the operator hands it to the worker."""
     startup_is_packaged: bool
     """The startup code is the packaged simulated profile, which nothing may be written to."""
     startup_dir: Path | None
@@ -66,12 +67,14 @@ class Settings:
 
     ignore_invalid_plans: bool
     device_max_depth: int
-    existing_plans_and_devices_path: Path
+    existing_plans_and_devices_path: Path | None
+    """None in a cluster unless it is given: the lists are those of the last opening."""
     update_existing_plans_and_devices: str
     """"NEVER", "ENVIRONMENT_OPEN" or "ALWAYS"."""
-    user_group_permissions_path: Path
+    user_group_permissions_path: Path | None
+    """None in a cluster unless it is given: permissions come from the file beside the worker's startup code."""
     user_group_permissions_reload: str
-    """"NEVER", "ON_REQUEST" or "ON_STARTUP"."""
+    """"NEVER", "ON_REQUEST", "ON_STARTUP" or "ON_CHANGE"."""
     emergency_lock_key: str = field(repr=False)
     """Empty: none."""
     permitted_re_metadata_keys: tuple[str, ...]
@@ -91,6 +94,27 @@ class Settings:
     print_console_output: bool
     console_logging_level: str
 
+    encrypted_info_addr: str | None
+    """None: no encrypted copy of the info socket."""
+    clear_info: bool
+    """Publish at `zmq_info_addr`."""
+    health_addr: tuple[str, int] | None
+    """Host and port; None: no health server."""
+    queue_server: str | None
+    """Name of the QueueServer; None: workers are local processes."""
+    namespace: str | None
+    link_addr: str
+    opening_deadline: float
+    """Seconds."""
+    close_grace: float
+    """Seconds."""
+    destroy_grace: float
+    """Seconds."""
+    control_key_file: Path | None
+    link_key_file: Path | None
+    link_worker_public_key_file: Path | None
+    token_dir: Path
+
     use_ipython_kernel: bool
     ipython_matplotlib: str | None
     ipython_kernel_ip: str
@@ -103,6 +127,11 @@ class Settings:
     ipython_control_port: int | None
 
     @property
+    def in_cluster(self) -> bool:
+        """Workers are pods that the operator makes."""
+        return self.queue_server is not None
+
+    @property
     def log_level(self) -> int:
         """Level for the standard library's `logging`."""
         return _LOG_LEVELS[self.console_logging_level]
@@ -113,7 +142,7 @@ class Settings:
 
         The words "safe" and "simulated" stand for lists of modules that only the worker knows.
         """
-        if not self.warm_worker:
+        if not self.warm_worker or self.in_cluster:
             return ()
         return ("simulated" if self.startup_is_packaged else "safe", *self.warm_modules)
 
@@ -121,6 +150,8 @@ class Settings:
     def writable_lists_file(self) -> str:
         """The lists file that a worker keeps up to date; empty when the file belongs to the packaged profile."""
         path = self.existing_plans_and_devices_path
+        if path is None or self.startup is None:
+            return ""
         if self.startup_is_packaged and path.parent == Path(self.startup.value):
             return ""
         return str(path)
@@ -131,7 +162,7 @@ class Settings:
         for name, secret in [("config_path", False), *((setting.name, setting.secret) for setting in SETTINGS)]:
             value = getattr(self, name)
             lines.append(f"    {name}: {_mask(value) if secret else _shown(name, value)}")
-        lines.append(f"    startup: {self.startup}")
+        lines.append(f"    startup: {self.startup or 'as the QueueServer says'}")
         return "\n".join(lines)
 
     def worker_config(
@@ -145,7 +176,8 @@ class Settings:
         permissions: dict[str, Any] | None = None,
         packaged_store_socket: str = "",
     ) -> WorkerConfig:
-        """What a worker of this manager is told; the arguments are what the settings alone do not decide."""
+        """What a local worker is told; the arguments are what the settings alone do not decide."""
+        assert self.startup is not None
         return WorkerConfig(
             link_address=link_address,
             opening_id=opening_id,

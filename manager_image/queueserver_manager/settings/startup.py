@@ -25,14 +25,16 @@ _CLASHES = {
 class Startup:
     """The resolved source and the files that go with it."""
 
-    source: StartupSource
+    source: StartupSource | None
     is_packaged: bool
-    lists_path: Path
-    permissions_path: Path
+    lists_path: Path | None
+    permissions_path: Path | None
 
 
 def resolve_startup(given: Mapping[str, Given], packaged_profile: Callable[[], Path]) -> Startup:
     """Settle the source of startup code and the paths of the two files; raises `SettingsError` when they clash."""
+    if "queue_server" in given:
+        return _startup_elsewhere(given)
     is_packaged = not any(name in given for name in SOURCES)
     source, directory = _packaged_source(packaged_profile) if is_packaged else _source(given)
     return Startup(
@@ -40,6 +42,21 @@ def resolve_startup(given: Mapping[str, Given], packaged_profile: Callable[[], P
         is_packaged=is_packaged,
         lists_path=_file(given, "existing_plans_and_devices_path", directory, LISTS_FILE_NAME, source),
         permissions_path=_file(given, "user_group_permissions_path", directory, PERMISSIONS_FILE_NAME, source),
+    )
+
+
+def _startup_elsewhere(given: Mapping[str, Given]) -> Startup:
+    """In a cluster the worker's pod has the startup code; only files that are mounted here can be named."""
+    if clash := next((given[name] for name in SOURCES if name in given), None):
+        raise SettingsError(
+            f"{clash.origin} names startup code, but workers are pods ({given['queue_server'].origin}): "
+            "name it in spec.environment.profile of the QueueServer."
+        )
+    return Startup(
+        source=None,
+        is_packaged=False,
+        lists_path=_given_file(given, "existing_plans_and_devices_path", LISTS_FILE_NAME),
+        permissions_path=_given_file(given, "user_group_permissions_path", PERMISSIONS_FILE_NAME),
     )
 
 
@@ -90,9 +107,8 @@ def _path(given: Given) -> Path:
 
 
 def _file(given: Mapping[str, Given], name: str, directory: Path | None, file: str, source: StartupSource) -> Path:
-    if name in given:
-        path = _path(given[name])
-        return path if path.suffix == ".yaml" else path / file
+    if path := _given_file(given, name, file):
+        return path
     if directory is None:
         option = "--existing-plans-devices" if file == LISTS_FILE_NAME else "--user-group-permissions"
         raise SettingsError(
@@ -102,35 +118,47 @@ def _file(given: Mapping[str, Given], name: str, directory: Path | None, file: s
     return directory / file
 
 
+def _given_file(given: Mapping[str, Given], name: str, file: str) -> Path | None:
+    """The path that a setting gives: of the file itself, or of its directory."""
+    if name not in given:
+        return None
+    path = _path(given[name])
+    return path if path.suffix == ".yaml" else path / file
+
+
 def check_startup(settings: Settings) -> list[Notice]:
     """Look at the files that the settings name; raises `SettingsError` for those without which nothing can work.
 
     A missing script or module is not looked for here but when the environment is opened.
     """
-    source = Path(settings.startup.value)
-    if settings.startup.kind == "directory" and not source.is_dir():
-        problem = "is not a directory" if source.exists() else "does not exist"
-        raise SettingsError(
-            f"The startup directory '{source}' {problem}; give the directory of the startup files with --startup-dir."
-        )
-    lists = settings.existing_plans_and_devices_path
-    if not lists.parent.is_dir():
-        raise SettingsError(
-            f"The directory '{lists.parent}' of the list of existing plans and devices does not exist; "
-            "create it or give another path with --existing-plans-devices."
-        )
+    lists, permissions = settings.existing_plans_and_devices_path, settings.user_group_permissions_path
+    if settings.startup is not None:
+        _check_local_source(settings.startup, lists)
     notices = []
-    if not lists.is_file():
+    if lists is not None and not lists.is_file():
         text = (
             f"The file with the list of existing plans and devices ('{lists}') does not exist. The manager starts with "
             "the lists of the last opening, if there was one."
         )
         notices.append(Notice(logging.WARNING, text))
-    permissions = settings.user_group_permissions_path
-    if not permissions.is_file():
+    if permissions is not None and not permissions.is_file():
         text = (
             f"The file with user group permissions ('{permissions}') does not exist. The manager starts with no "
             "groups, so nobody may submit anything; give the file with --user-group-permissions."
         )
         notices.append(Notice(logging.ERROR, text))
     return notices
+
+
+def _check_local_source(startup: StartupSource, lists: Path | None) -> None:
+    source = Path(startup.value)
+    if startup.kind == "directory" and not source.is_dir():
+        problem = "is not a directory" if source.exists() else "does not exist"
+        raise SettingsError(
+            f"The startup directory '{source}' {problem}; give the directory of the startup files with --startup-dir."
+        )
+    if lists is not None and not lists.parent.is_dir():
+        raise SettingsError(
+            f"The directory '{lists.parent}' of the list of existing plans and devices does not exist; "
+            "create it or give another path with --existing-plans-devices."
+        )

@@ -5,6 +5,7 @@ Command line, configuration file, environment, defaults and help all derive from
 
 from __future__ import annotations
 
+from queueserver_manager.settings.cluster_table import CLUSTER_SETTINGS
 from queueserver_manager.settings.declaration import Group, Setting
 from queueserver_manager.settings.values import (
     Address,
@@ -284,9 +285,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "user_group_permissions_reload",
         Group.LISTS,
-        Choice(("NEVER", "ON_REQUEST", "ON_STARTUP")),
+        Choice(("NEVER", "ON_REQUEST", "ON_STARTUP", "ON_CHANGE")),
         "ON_STARTUP",
-        "When that file is read again",
+        "When that file is read again; ON_CHANGE, the default in a cluster: at a start that finds other content in it",
         option="--user-group-permissions-reload",
         key="operation/user_group_permissions_reload",
     ),
@@ -393,6 +394,7 @@ SETTINGS: tuple[Setting, ...] = (
         key="operation/console_logging_level",
         flags=(("--verbose", "VERBOSE"), ("--quiet", "QUIET"), ("--silent", "SILENT")),
     ),
+    *CLUSTER_SETTINGS,
     # IPython kernel
     Setting(
         "use_ipython_kernel",

@@ -13,6 +13,8 @@ from typing import Protocol
 
 _Z85_DIGITS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#")
 _ADDRESS = re.compile(r"tcp://(?:\*|\[[0-9A-Fa-f:.%\w]+\]|[^:/\s*\[\]]+):(?P<port>\d{1,5}|\*)|ipc://\S.*")
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/\s\[\]]+):(?P<port>\d{1,5})")
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SIZE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[KMG]i?B?|B)?", re.IGNORECASE)
 _UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -218,6 +220,44 @@ class Address:
 
     def from_yaml(self, value: object) -> str:
         """The address."""
+        return self.from_text(_only_text(value))
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where an HTTP server listens: HOST:PORT, HOST an IP address or a name; port 0 is any free one."""
+
+    metavar: str = "HOST:PORT"
+
+    def from_text(self, text: str) -> tuple[str, int]:
+        """Host and port."""
+        match = _LISTEN.fullmatch(text)
+        if match is None or int(match["port"]) > 65535:
+            raise ValueError(f"must be HOST:PORT such as 0.0.0.0:8080, not {text!r}")
+        return match["host"].strip("[]"), int(match["port"])
+
+    def from_yaml(self, value: object) -> tuple[str, int]:
+        """Host and port."""
+        return self.from_text(_only_text(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Name of a Kubernetes object as a DNS label."""
+
+    longest: int
+    metavar: str = "NAME"
+
+    def from_text(self, text: str) -> str:
+        """The name."""
+        if len(text) > self.longest or not _DNS_LABEL.fullmatch(text):
+            raise ValueError(
+                f"must be a name of small letters, digits and -, at most {self.longest} characters, not {text!r}"
+            )
+        return text
+
+    def from_yaml(self, value: object) -> str:
+        """The name."""
         return self.from_text(_only_text(value))
 
 

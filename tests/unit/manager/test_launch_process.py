@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from queueserver_manager.launch.interface import Launcher, LaunchError, WorkerEnd, WorkerHandle
+from queueserver_manager.launch import process
+from queueserver_manager.launch.interface import Launcher, LaunchError, Sighting, Stranger, WorkerEnd
+from queueserver_manager.launch.process import WorkerHandle
 from queueserver_manager.launch.process_identity import start_mark
 
 
@@ -34,7 +36,7 @@ def test_a_worker_gets_its_configuration_in_a_session_of_its_own(bench: Any, mon
 
     async def scenario() -> None:
         async with bench.launcher(hidden=frozenset({"SECRET"})) as launcher:
-            handle = await launcher.start("o1", "token", {"user_groups": {"root": {}}})
+            handle = WorkerHandle.of_record(await launcher.start("o1", "token", {"user_groups": {"root": {}}}))
             about = await bench.about("o1")
             config = about["config"]
             assert isinstance(config, dict)
@@ -62,7 +64,7 @@ def test_a_worker_gets_its_configuration_in_a_session_of_its_own(bench: Any, mon
 def test_the_death_of_a_worker_is_noticed_at_once_with_its_cause(bench: Any, number: int, cause: str) -> None:
     async def scenario() -> None:
         async with bench.launcher() as launcher:
-            handle = await launcher.start("o1", "t", None)
+            handle = WorkerHandle.of_record(await launcher.start("o1", "t", None))
             await bench.about("o1")
             os.kill(handle.pid, number)
             begin = time.monotonic()
@@ -70,7 +72,7 @@ def test_the_death_of_a_worker_is_noticed_at_once_with_its_cause(bench: Any, num
             assert time.monotonic() - begin < 0.5
             assert end == WorkerEnd("o1", f"the worker process {cause} (log: {bench.logs}/worker-o1.log)", -number)
             assert not Path(f"/proc/{handle.pid}").exists(), "left a zombie"
-            assert launcher.adopt(handle) is False
+            assert launcher.adopt("o1", handle.as_record()) is False
 
     bench.run(scenario)
 
@@ -145,13 +147,13 @@ def test_killing_an_unknown_worker_does_nothing(bench: Any) -> None:
 def test_a_worker_outlives_its_launcher_and_is_adopted_by_the_next(bench: Any) -> None:
     async def scenario() -> None:
         async with bench.launcher() as first:
-            handle = await first.start("o1", "t", None)
+            handle = WorkerHandle.of_record(await first.start("o1", "t", None))
             await bench.about("o1")
         assert bench.is_running(handle.pid)
         assert bench.ends == []
         async with bench.launcher() as second:
-            assert second.adopt(handle) is True
-            assert second.adopt(handle) is True
+            assert second.adopt("o1", handle.as_record()) is True
+            assert second.adopt("o1", handle.as_record()) is True
             second.kill("o1", 0)
             assert "the worker process ended" in (await bench.end()).cause
         await asyncio.to_thread(os.waitpid, handle.pid, 0)
@@ -167,7 +169,7 @@ def test_the_death_of_an_adopted_process_that_is_no_child_is_noticed(bench: Any)
     async def scenario() -> None:
         async with bench.launcher() as launcher:
             handle = WorkerHandle("o1", socket.gethostname(), pid, start_mark(pid))
-            assert launcher.adopt(handle) is True
+            assert launcher.adopt("o1", handle.as_record()) is True
             os.kill(pid, signal.SIGKILL)
             begin = time.monotonic()
             end = await bench.end()
@@ -183,10 +185,10 @@ def test_only_exactly_the_recorded_process_is_adopted(bench: Any) -> None:
         handle = WorkerHandle("o1", socket.gethostname(), me, start_mark(me))
         async with bench.launcher() as launcher:
             boot, _, ticks = handle.started.partition(":")
-            assert launcher.adopt(replace(handle, started=f"{boot}:{int(ticks) + 1}")) is False
-            assert launcher.adopt(replace(handle, started=f"other-boot:{ticks}")) is False
-            assert launcher.adopt(replace(handle, pid=2**22 + 1)) is False
-            assert launcher.adopt(replace(handle, host="elsewhere")) is None
+            assert launcher.adopt("o1", replace(handle, started=f"{boot}:{int(ticks) + 1}").as_record()) is False
+            assert launcher.adopt("o1", replace(handle, started=f"other-boot:{ticks}").as_record()) is False
+            assert launcher.adopt("o1", replace(handle, pid=2**22 + 1).as_record()) is False
+            assert launcher.adopt("o1", replace(handle, host="elsewhere").as_record()) is None
 
     bench.run(scenario)
 
@@ -198,7 +200,7 @@ def test_a_zombie_has_ended(bench: Any) -> None:
         child.kill()
         await bench.until(lambda: not bench.is_running(child.pid), "the zombie")
         async with bench.launcher() as launcher:
-            assert launcher.adopt(handle) is False
+            assert launcher.adopt("o1", handle.as_record()) is False
         child.wait()
 
     bench.run(scenario)
@@ -235,5 +237,37 @@ def test_a_large_configuration_arrives_whole(bench: Any) -> None:
             assert config["permissions"] == permissions
             launcher.kill("o1", 0)
             await bench.end()
+
+    bench.run(scenario)
+
+
+def test_an_unrecorded_worker_that_never_comes_is_given_up(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "UNRECORDED_TIMEOUT", 0.05)
+
+    async def scenario() -> None:
+        async with bench.launcher() as launcher:
+            assert launcher.adopt("o1", None) is None
+            assert (await bench.end()).cause == "its start was interrupted"
+
+    bench.run(scenario)
+
+
+def test_an_unrecorded_worker_that_introduces_itself_is_watched(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "UNRECORDED_TIMEOUT", 0.2)
+
+    async def scenario() -> None:
+        async with bench.launcher() as first:
+            handle = WorkerHandle.of_record(await first.start("o1", "t", None))
+        async with bench.launcher() as second:
+            assert second.adopt("o1", None) is None
+            sighting = Sighting("o1", handle.host, handle.pid)
+            assert second.identify(sighting) is Stranger.FOREIGN, "its opening would be in the store"
+            assert second.recognise(sighting) == handle.as_record()
+            assert second.recognise(sighting) is None, "there is nothing new"
+            await asyncio.sleep(0.4)  # longer than an unrecorded worker is waited for
+            assert bench.ends == []
+            second.kill("o1", 0)
+            await bench.end()
+        await asyncio.to_thread(os.waitpid, handle.pid, 0)
 
     bench.run(scenario)

@@ -11,7 +11,7 @@ import pytest
 
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_common.startup import StartupSource
-from queueserver_manager.launch.process import WORKER_COMMAND
+from queueserver_manager.launch.process import WORKER_COMMAND, WorkerHandle
 
 LOADING = "startup code is loaded"
 
@@ -59,7 +59,7 @@ async def leaves_in_order(bench: Any, launcher: Any) -> None:
 def test_a_cold_worker_loads_the_startup_code_and_leaves_when_asked(real: Any) -> None:
     async def scenario() -> None:
         async with real.launcher(command=WORKER_COMMAND) as launcher:
-            handle = await launcher.start("o1", "t", None)
+            handle = WorkerHandle.of_record(await launcher.start("o1", "t", None))
             await loaded(real, launcher, handle.pid, version=1)
             await leaves_in_order(real, launcher)
 
@@ -71,7 +71,7 @@ def test_a_prepared_interpreter_becomes_the_worker(real: Any) -> None:
         async with real.launcher(command=WORKER_COMMAND, preload=("safe", "mine")) as launcher:
             launcher.prepare()
             pid = launcher._warm.pid
-            handle = await launcher.start("o1", "t", None)
+            handle = WorkerHandle.of_record(await launcher.start("o1", "t", None))
             assert handle.pid == pid, launcher.log_tail("o1")
             await loaded(real, launcher, handle.pid, version=1)
             await leaves_in_order(real, launcher)
@@ -86,7 +86,7 @@ def test_an_interpreter_that_imported_an_older_file_is_not_used(real: Any, tmp_p
             pid = launcher._warm.pid
             await real.until((tmp_path / "modules" / "mine.py.imported").exists, "the import ahead of time")
             (tmp_path / "modules" / "mine.py").write_text("version = 2\n")
-            handle = await launcher.start("o1", "t", None)
+            handle = WorkerHandle.of_record(await launcher.start("o1", "t", None))
             assert handle.pid != pid
             await loaded(real, launcher, handle.pid, version=2)
             assert real.ends == []
@@ -98,7 +98,7 @@ def test_an_interpreter_that_imported_an_older_file_is_not_used(real: Any, tmp_p
 def test_a_worker_that_is_killed_while_it_loads_is_reported_with_its_log(real: Any) -> None:
     async def scenario() -> None:
         async with real.launcher(command=WORKER_COMMAND) as launcher:
-            handle = await launcher.start("o1", "t", None)
+            handle = WorkerHandle.of_record(await launcher.start("o1", "t", None))
             os.kill(handle.pid, signal.SIGKILL)
             end = await real.end()
             assert end.exit_code == -signal.SIGKILL

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from queueserver_manager.launch.process import ProcessLauncher
+from queueserver_manager.launch.process import ProcessLauncher, WorkerHandle
 
 
 def ready(launcher: ProcessLauncher) -> int | None:
@@ -22,7 +22,7 @@ def ready(launcher: ProcessLauncher) -> int | None:
 
 async def started(bench: Any, launcher: ProcessLauncher) -> dict[str, Any]:
     """Start a worker and return what it told about itself."""
-    handle = await launcher.start("o1", "t", None)
+    handle = WorkerHandle.of_record(await launcher.start("o1", "t", None))
     about: dict[str, Any] = await bench.about("o1")
     assert about["pid"] == handle.pid
     return about

@@ -50,6 +50,22 @@ AUDIT_FINDINGS = Counter(
 LOOP_LAG = Gauge("qs_operator_loop_lag_seconds", "Delay of the event loop at the last look", registry=REGISTRY)
 
 
+_shown: dict[tuple[str, str], str] = {}
+
+
+def show_queue_server(namespace: str, name: str, state: str, rollout_pending: bool) -> None:
+    """Bring the metrics of one QueueServer up to date; an empty state takes them away."""
+    before = _shown.pop((namespace, name), "")
+    if before and before != state:
+        ENVIRONMENT_STATE.remove(namespace, name, before)
+    if state:
+        _shown[namespace, name] = state
+        ENVIRONMENT_STATE.labels(namespace, name, state).set(1)
+        ROLLOUT_PENDING.labels(namespace, name).set(rollout_pending)
+    elif before:
+        ROLLOUT_PENDING.remove(namespace, name)
+
+
 def exposition() -> bytes:
     """All metrics as text."""
     return generate_latest(REGISTRY)

@@ -12,11 +12,11 @@ from queueserver_operator.api_error import ApiError
 from queueserver_operator.apply import Applier, Outcome
 from queueserver_operator.family import Family
 from queueserver_operator.kinds import QUEUE_SERVER
-from queueserver_operator.metrics import RECONCILE_SECONDS, RECONCILIATIONS
+from queueserver_operator.metrics import RECONCILE_SECONDS, RECONCILIATIONS, show_queue_server
 from queueserver_operator.model import Plan, Ref
 from queueserver_operator.observe import Observer, Sight
 from queueserver_operator.observed import Observed
-from queueserver_operator.reading import text
+from queueserver_operator.reading import condition, text
 from queueserver_operator.trouble import trouble_status, troubled
 
 Decide = Callable[[Observed, float], Plan]
@@ -43,12 +43,15 @@ class Reconciler:
         observer: Observer,
         applier: Applier,
         decide: Decide,
+        identity: str,
         wake: Callable[[Family], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._observer = observer
         self._applier = applier
         self._decide = decide
+        self._identity = identity
+        self._left_alone: set[Family] = set()
         self._wake = wake
         self._clock = clock
 
@@ -81,7 +84,7 @@ class Reconciler:
         for _ in range(_MOST_ROUNDS):
             sight = await self._observer.observe(family)
             if _nothing_left(sight):
-                self._applier.forget(family)
+                self._forget(family)
                 return None
             plan = self._decide(sight.observed, self._clock())
             outcome = await self._applier.carry_out(family, plan)
@@ -90,9 +93,28 @@ class Reconciler:
             if failed := [error for error in outcome.failures if error.passing or error.conflict]:
                 raise TryAgain(str(failed[0]))
             if not _news(outcome):
+                self._show(family)
                 return _pause(plan, sight)
         logger.info("%s: not settled after %d rounds, going on in a moment", family, _MOST_ROUNDS)
         return _SOON
+
+    def _show(self, family: Family) -> None:
+        """Bring metrics and log up to date with the status of the QueueServer."""
+        body = self._observer.queue_server(family)
+        phase = text(body, "status", "environment", "phase") or ("closed" if body is not None else "")
+        pending = text(condition(body, "RolloutPending"), "status") == "True"
+        show_queue_server(family.namespace, family.name, phase, pending)
+        other = text(body, "status", "operator", "identity")
+        if other and other != self._identity and family not in self._left_alone:
+            self._left_alone.add(family)
+            logger.warning("%s is looked after by the operator %s and is left alone", family, other)
+        elif other == self._identity:
+            self._left_alone.discard(family)
+
+    def _forget(self, family: Family) -> None:
+        self._applier.forget(family)
+        self._left_alone.discard(family)
+        show_queue_server(family.namespace, family.name, "", False)
 
     async def _tell(self, family: Family, error: Exception) -> None:
         """Say in the status that the operator itself failed; its log has the details."""

@@ -64,7 +64,8 @@ async def _operate(api: KubernetesApi, configuration: Configuration, health: Hea
 
     applier = Applier(api, store, lookups, events.post)
     observer = Observer(api, store, lookups, applier.refusals, options.lock_namespace)
-    queue: WorkQueue[Family] = WorkQueue(Reconciler(observer, applier, decide_now, wake).reconcile)
+    reconciler = Reconciler(observer, applier, decide_now, options.identity, wake)
+    queue: WorkQueue[Family] = WorkQueue(reconciler.reconcile)
     audit = Audit(api, store, wake, configuration.scopes, configuration.lock_scopes)
     health.behind = audit.behind
     registry = kopf.OperatorRegistry()

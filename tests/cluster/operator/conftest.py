@@ -18,10 +18,27 @@ from queueserver_operator.model import FIELD_MANAGER
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def _needs_programs() -> None:
     if missing := missing_programs():
         pytest.skip(f"{' and '.join(missing)} not found in build/cluster/bin: run `make cluster-up` once")
+
+
+def _kubeconfig(server: ApiServer, directory: Path) -> Path:
+    path = directory / "kubeconfig"
+    content = {
+        "clusters": [{"name": "c", "cluster": {"server": server.url, "insecure-skip-tls-verify": True}}],
+        "users": [{"name": "u", "user": {"token": server.token}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One for all tests, with our definitions."""
+    _needs_programs()
     with running_api_server(tmp_path_factory.mktemp("api-server")) as server:
         server.install(CRDS)
         yield server
@@ -29,15 +46,20 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="session")
 def kubeconfig(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("kubeconfig") / "kubeconfig"
-    content = {
-        "clusters": [{"name": "c", "cluster": {"server": api_server.url, "insecure-skip-tls-verify": True}}],
-        "users": [{"name": "u", "user": {"token": api_server.token}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path.write_text(yaml.safe_dump(content))
-    return path
+    return _kubeconfig(api_server, tmp_path_factory.mktemp("kubeconfig"))
+
+
+@pytest.fixture
+def fresh_api_server(tmp_path: Path) -> Iterator[ApiServer]:
+    """One for a single test, without our definitions."""
+    _needs_programs()
+    with running_api_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_kubeconfig(fresh_api_server: ApiServer, tmp_path: Path) -> Path:
+    return _kubeconfig(fresh_api_server, tmp_path)
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import pytest
 
 from queueserver_common.cluster import API_VERSION, COMPONENT_LABEL, ENVIRONMENT_LABEL, QUEUE_SERVER_LABEL
 from queueserver_operator.apply import Applier
+from queueserver_operator.decide import decide as decide_for_real
 from queueserver_operator.family import Family
 from queueserver_operator.kinds import CONFIG_MAP, ENVIRONMENT, LEASE, POD, QUEUE_SERVER
 from queueserver_operator.kubernetes_api import KubernetesApi
 from queueserver_operator.lookups import Lookups
 from queueserver_operator.metrics import API_REQUESTS
-from queueserver_operator.model import ApplyObject, PatchStatus, Plan, Ref, ReleaseLease
+from queueserver_operator.model import ApplyObject, Options, PatchStatus, Plan, Ref, ReleaseLease
 from queueserver_operator.names import NAMESPACE_LABEL, lease
 from queueserver_operator.observe import Observer
 from queueserver_operator.observed import Observed
@@ -36,7 +37,7 @@ class Rounds:
         self.woken: list[Family] = []
         applier = Applier(api, self.store, Lookups(api), lambda event: None)
         observer = Observer(api, self.store, Lookups(api), applier.refusals, namespace)
-        self.reconciler = Reconciler(observer, applier, decide, self.woken.append)
+        self.reconciler = Reconciler(observer, applier, decide, "us", self.woken.append)
 
     async def queue_server(self) -> dict[str, Any]:
         body = {
@@ -86,6 +87,29 @@ def test_decisions_follow_each_other_until_there_is_nothing_to_do(ask: Ask, name
         assert writes() == before, "idle, it writes nothing"
 
     ask(use)
+
+
+def test_a_queue_server_of_another_operator_is_left_alone_and_the_log_says_so_once(
+    ask: Ask, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = Options("us", "1", "manager:1", "worker:1", namespace)
+
+    async def use(api: KubernetesApi) -> None:
+        rounds = Rounds(api, namespace, lambda seen, now: decide_for_real(seen, options, now))
+        made = await rounds.queue_server()
+        theirs = {key: made[key] for key in ("apiVersion", "kind")} | {
+            "metadata": {"name": "q", "namespace": namespace},
+            "status": {"operator": {"identity": "them", "version": "1"}},
+        }
+        rounds.store.put(QUEUE_SERVER, await api.apply(theirs, "status"))
+        before = writes()
+        for _ in range(2):
+            await rounds.reconciler.reconcile(rounds.family)
+        assert writes() == before
+
+    ask(use)
+    (line,) = [record.getMessage() for record in caplog.records if "left alone" in record.getMessage()]
+    assert line == f"{namespace}/q is looked after by the operator them and is left alone"
 
 
 def test_a_failure_of_the_operator_itself_is_told_in_the_status_once(

@@ -1,0 +1,296 @@
+"""The operator as a process with its own decisions, against an API server without nodes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api_server import CRDS, ApiServer
+from queueserver_operator.kinds import (
+    AUDITED,
+    CONFIG_MAP,
+    EVENT,
+    LEASE,
+    QUEUE_SERVER,
+    ROLE,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    STATEFUL_SET,
+    WATCHED,
+    Kind,
+)
+from queueserver_operator.names import FINALIZER, NAMESPACE_LABEL, labels
+
+
+def until(condition: Callable[[], Any], timeout: float = 30.0, what: str = "the condition") -> Any:
+    """The first true value of a condition."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come true within {timeout:.0f} s"
+        time.sleep(0.05)
+    return value
+
+
+@dataclass
+class Process:
+    """A running operator."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path)
+
+    def memory(self) -> float:
+        """Resident memory in MB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024 / 1e6
+
+
+@contextmanager
+def running(kubeconfig: Path, directory: Path, **variables: str) -> Iterator[Process]:
+    """Start the operator; at the end it has to end in order."""
+    log = directory / f"operator-{time.monotonic_ns()}.log"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "KUBECONFIG": str(kubeconfig),
+        "QUEUESERVER_OPERATOR_MANAGER_IMAGE": "manager:1",
+        "QUEUESERVER_OPERATOR_WORKER_IMAGE": "worker:1",
+        "QUEUESERVER_OPERATOR_LOCK_NAMESPACE": "default",
+        "QUEUESERVER_OPERATOR_HEALTH_PORT": "0",
+        **{f"QUEUESERVER_OPERATOR_{name}": value for name, value in variables.items()},
+    }
+    with log.open("wb") as output:
+        command = [sys.executable, "-P", "-m", "queueserver_operator"]
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        try:
+            pattern = re.compile(r"health and metrics on port (\d+)")
+            found = until(lambda: pattern.search(log.read_text()), what="the first line of the log")
+            yield Process(process, f"http://127.0.0.1:{found[1]}", log)
+            assert process.poll() is None, log.read_text()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def ready(operator: Process) -> bool:
+    return operator.get("/readyz").is_success
+
+
+def queue_server(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": QUEUE_SERVER.api_version,
+        "kind": "QueueServer",
+        "metadata": {"name": name},
+        "spec": {"environment": {"profile": {"simulated": {}}}, **spec},
+    }
+
+
+def read(server: ApiServer, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+    answer = server.http.get(kind.path(namespace, name))
+    return answer.json() if answer.is_success else None
+
+
+def test_a_queue_server_gets_all_its_objects(
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
+) -> None:
+    with running(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
+        until(lambda: ready(operator))
+        assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
+        until(lambda: read(api_server, STATEFUL_SET, namespace, "q-manager"))
+        for kind, name in (
+            (SERVICE_ACCOUNT, "q-manager"),
+            (SERVICE_ACCOUNT, "q-worker"),
+            (ROLE, "q-manager"),
+            (CONFIG_MAP, "q-manager"),
+            (SERVICE, "q"),
+            (SERVICE, "q-link"),
+            (SECRET, "q-control"),
+            (SECRET, "q-client"),
+        ):
+            assert read(api_server, kind, namespace, name), (kind, name)
+
+        def told() -> dict[str, Any] | None:
+            present = read(api_server, QUEUE_SERVER, namespace, "q")
+            return present if present and present.get("status", {}).get("operator") else None
+
+        present = until(told)
+        assert present["metadata"]["finalizers"] == [FINALIZER]
+        assert "annotations" not in present["metadata"], "kopf leaves no traces"
+        secret = read(api_server, SECRET, namespace, "q-control")
+        assert secret is not None
+        assert secret["data"]["private_key"] not in operator.log.read_text()
+
+
+def test_an_object_that_somebody_deletes_or_changes_is_made_as_it_should_be(
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = STATEFUL_SET.path(namespace, "q-manager")
+    with running(kubeconfig, tmp_path, NAMESPACES=namespace):
+        assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
+        first = until(lambda: read(api_server, STATEFUL_SET, namespace, "q-manager"))
+        changed = {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": "q-manager"},
+            "spec": {"replicas": 3},
+        }
+        assert api_server.apply(path, changed).is_success
+        until(lambda: (read(api_server, STATEFUL_SET, namespace, "q-manager") or {})["spec"]["replicas"] == 1)
+        assert api_server.http.delete(path).is_success
+        again = until(lambda: read(api_server, STATEFUL_SET, namespace, "q-manager"))
+        assert again["metadata"]["uid"] != first["metadata"]["uid"]
+
+
+def test_a_queue_server_deleted_while_the_operator_was_away_is_cleaned_up_when_it_returns(
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
+) -> None:
+    path = QUEUE_SERVER.path(namespace, "q")
+    with running(kubeconfig, tmp_path, NAMESPACES=namespace):
+        assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
+        until(lambda: FINALIZER in api_server.http.get(path).json()["metadata"].get("finalizers", []))
+    assert api_server.http.delete(path).is_success
+    assert api_server.http.get(path).is_success, "the finalizer holds it"
+    with running(kubeconfig, tmp_path, NAMESPACES=namespace):
+        until(lambda: api_server.http.get(path).status_code == 404)
+
+
+def test_a_lock_left_behind_while_the_operator_was_away_is_released_when_it_returns(
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
+) -> None:
+    of_family = labels("q") | {NAMESPACE_LABEL: namespace}
+    name = f"instrument-left-{namespace}"
+    lease = {
+        "apiVersion": LEASE.api_version,
+        "kind": "Lease",
+        "metadata": {"name": name, "labels": of_family},
+        "spec": {"holderIdentity": f"{namespace}/q-0123456789/uid"},
+    }
+    assert api_server.create(LEASE.path("default"), lease).is_success
+    with running(kubeconfig, tmp_path, NAMESPACES=namespace):
+        until(lambda: read(api_server, LEASE, "default", name) is None)
+
+
+def test_a_lock_of_a_namespace_that_is_not_served_is_left_alone(
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
+) -> None:
+    of_family = labels("q") | {NAMESPACE_LABEL: "somewhere-else"}
+    name = f"instrument-theirs-{namespace}"
+    lease = {
+        "apiVersion": LEASE.api_version,
+        "kind": "Lease",
+        "metadata": {"name": name, "labels": of_family},
+        "spec": {"holderIdentity": "somewhere-else/q-0123456789/uid"},
+    }
+    assert api_server.create(LEASE.path("default"), lease).is_success
+    with running(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
+        until(lambda: ready(operator))
+        assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
+        until(lambda: read(api_server, STATEFUL_SET, namespace, "q-manager"))
+        assert read(api_server, LEASE, "default", name)
+
+
+def test_one_bad_queue_server_leaves_the_others_alone(
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
+) -> None:
+    bad = queue_server("bad", manager={"podTemplate": {"spec": {"containers": [{"name": "manager", "image": ""}]}}})
+    with running(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
+        until(lambda: ready(operator))
+        assert api_server.create(QUEUE_SERVER.path(namespace), bad).is_success
+        assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("good")).is_success
+        until(lambda: read(api_server, STATEFUL_SET, namespace, "good-manager"))
+
+        def stalled() -> str:
+            present = read(api_server, QUEUE_SERVER, namespace, "bad") or {}
+            conditions = {one["type"]: one for one in present.get("status", {}).get("conditions", [])}
+            stalled = conditions.get("Stalled", {})
+            return str(stalled["message"]) if stalled.get("status") == "True" else ""
+
+        assert "image" in until(stalled)
+
+
+def test_without_definitions_it_waits_alive_and_begins_when_they_are_installed(
+    fresh_api_server: ApiServer, fresh_kubeconfig: Path, tmp_path: Path
+) -> None:
+    with running(fresh_kubeconfig, tmp_path) as operator:
+        until(lambda: "CRDs of queueservers and workerenvironments are not installed" in operator.get("/readyz").text)
+        assert operator.get("/readyz").status_code == 500
+        assert operator.get("/healthz").is_success
+        fresh_api_server.install(CRDS)
+        assert fresh_api_server.create(QUEUE_SERVER.path("default"), queue_server("q", suspend=True)).is_success
+        until(lambda: read(fresh_api_server, SERVICE, "default", "q"))
+        assert ready(operator)
+
+
+def test_a_variable_that_makes_no_sense_ends_the_start_with_a_sentence() -> None:
+    command = [sys.executable, "-P", "-m", "queueserver_operator"]
+    ended = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "queueserver-operator: QUEUESERVER_OPERATOR_MANAGER_IMAGE is not set; it names the image of manager pods.\n"
+    )
+
+
+WRITING = ("POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION")
+
+
+def writes(server: ApiServer) -> dict[tuple[str, str], float]:
+    """Write requests that the API server has answered, by resource and verb; only of kinds that the operator writes."""
+    ours = {kind.plural for kind in (*WATCHED, *AUDITED, SECRET, EVENT)}
+    counted: dict[tuple[str, str], float] = {}
+    for line in server.http.get("/metrics").text.splitlines():
+        if found := re.fullmatch(r"apiserver_request_total\{(.*)\} (\S+)", line):
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', found[1]))
+            if labels["verb"] in WRITING and labels["resource"] in ours:
+                key = (labels["resource"], labels["verb"])
+                counted[key] = counted.get(key, 0.0) + float(found[2])
+    return counted
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_hundred_suspended_queue_servers_cost_little_memory_and_no_writes(
+    fresh_api_server: ApiServer, fresh_kubeconfig: Path, tmp_path: Path
+) -> None:
+    server = fresh_api_server
+    server.install(CRDS)
+    with running(fresh_kubeconfig, tmp_path) as operator:
+        until(lambda: ready(operator))
+        names = [f"q{number}" for number in range(200)]
+        for name in names:
+            assert server.create(QUEUE_SERVER.path("default"), queue_server(name, suspend=True)).is_success
+
+        def suspended() -> bool:
+            items = server.http.get(QUEUE_SERVER.path("default")).json()["items"]
+            return [one.get("status", {}).get("phase") for one in items] == ["suspended"] * len(names)
+
+        until(suspended, 60.0, "the first reconciliation of all")
+        before, looked = writes(server), rounds(operator)
+        until(lambda: rounds(operator) >= looked + len(names), 90.0, "a second look at all")
+        assert writes(server) == before
+        assert operator.memory() <= 150
+        assert operator.get("/healthz").is_success
+
+
+def rounds(operator: Process) -> float:
+    found = re.search(r'qs_operator_reconcile_total\{result="done"\} (\S+)', operator.get("/metrics").text)
+    return float(found[1]) if found else 0.0

@@ -4,13 +4,15 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check format bench docs lock clean local dev
+.PHONY: cluster-up cluster-down cluster-load cluster-check test-cluster
 PYTHON ?=
 ARGS ?=
 export PYTHON
+CLUSTER = python=$$(scripts/find-python) && PYTHONPATH=tests/cluster $$python -m kind
 
 help: ## Print this list
 	@echo "Usage: make TARGET"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
 
 demo: local ## Run a short queue of simulated plans and watch it
 	@.venv/bin/python -m queueserver_cli.demo $(ARGS)
@@ -33,6 +35,22 @@ format: dev ## Format the code and mend what the style check can mend
 
 bench: dev ## Measure speed and memory beside upstream's server
 	.venv/bin/python -m benchmarks $(ARGS)
+
+cluster-up: ## Bring up a Kubernetes for tests with the images of this tree (ARGS="--workers 2" for more nodes)
+	@$(CLUSTER) up $(ARGS)
+
+cluster-load: ## Build the images of this tree and bring them into that cluster
+	@$(CLUSTER) load $(ARGS)
+
+cluster-down: ## Delete that cluster
+	@$(CLUSTER) down $(ARGS)
+
+cluster-check: ## Say whether this machine can run a cluster for tests
+	@$(CLUSTER) check
+
+test-cluster: dev ## Run the tests that need a cluster, in the one that cluster-up makes
+	@$(CLUSTER) up
+	.venv/bin/python -m pytest tests/cluster $(ARGS)
 
 docs: dev ## Write the pages of the reference anew from the code
 	@.venv/bin/python scripts/reference.py

@@ -1,0 +1,145 @@
+"""A real Kubernetes for tests: `python -m kind up | down | load | check` (see docs/how-to/run-the-cluster-tests.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from kind.cache import Cache, default_root
+from kind.clusters import Cluster, push
+from kind.failure import CannotContinue
+from kind.images import ROOT, build_images
+from kind.machine import Machine, look, reasons_against
+from kind.programs import HELM, KIND, KUBERNETES, Program, Programs
+from kind.progress import say
+
+OUTPUT = ROOT / "build" / "cluster"
+PROGRAMS = OUTPUT / "bin"
+IMAGES_FILE = OUTPUT / "images.json"
+DEFAULT_NAME = "queueserver"
+KUBECONFIG_VARIABLE = "QUEUESERVER_TEST_KUBECONFIG"
+"""An existing cluster, to be used instead of one made here."""
+PREFIX_VARIABLE = "QUEUESERVER_TEST_IMAGE_PREFIX"
+"""Where an existing cluster gets the project's images from, as `registry.example/folder`; they are pushed there."""
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out one command; the exit code is 0 when it succeeded."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "check":
+            return check()
+        if options.command == "down":
+            down(options.name)
+        elif os.environ.get(KUBECONFIG_VARIABLE):
+            use_existing_cluster(Path(os.environ[KUBECONFIG_VARIABLE]))
+        elif options.command == "up":
+            up(options.name, options.workers)
+        else:
+            load(options.name)
+    except CannotContinue as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted: the same command goes on from there.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def up(name: str, workers: int) -> None:
+    """Bring up a cluster with the images of this tree, building whatever is not there yet."""
+    cache = Cache(default_root())
+    machine = look(cache)
+    programs = Programs(cache, PROGRAMS)
+    cluster = _cluster(name, machine, programs, machine.programs)
+    cluster.recreate_if_needed(machine.node_image(cache, programs), workers)
+    _load(cluster, machine, cache)
+    say(f"\nThe cluster {name} is ready:\n    export KUBECONFIG={cluster.kubeconfig} PATH={PROGRAMS}:$PATH")
+
+
+def load(name: str) -> None:
+    """Build the images of this tree and bring them into a cluster that is up."""
+    cache = Cache(default_root())
+    machine = look(cache)
+    cluster = _cluster(name, machine, Programs(cache, PROGRAMS), (KIND, KUBERNETES))
+    if not cluster.exists():
+        raise CannotContinue(f"There is no cluster {name}; make cluster-up makes it.")
+    _load(cluster, machine, cache)
+
+
+def down(name: str) -> None:
+    """Delete a cluster; what was built stays in the cache."""
+    cache = Cache(default_root())
+    machine = look(cache)
+    _cluster(name, machine, Programs(cache, PROGRAMS), (KIND, KUBERNETES)).delete()
+
+
+def check() -> int:
+    """Say whether this machine can run the tests that need a cluster."""
+    if os.environ.get(KUBECONFIG_VARIABLE):
+        return 0
+    reasons = reasons_against()
+    if reasons:
+        say("This machine can run no cluster for tests:")
+    for reason in reasons:
+        say(f"  {reason}")
+    return 1 if reasons else 0
+
+
+def use_existing_cluster(kubeconfig: Path) -> None:
+    """Send the images of this tree where an existing cluster finds them."""
+    prefix = os.environ.get(PREFIX_VARIABLE)
+    if not prefix:
+        raise CannotContinue(
+            f"{KUBECONFIG_VARIABLE} names an existing cluster: set {PREFIX_VARIABLE} to the place in a registry from "
+            "which it can pull the project's images, for example registry.example/queueserver."
+        )
+    if not kubeconfig.is_file():
+        raise CannotContinue(f"{KUBECONFIG_VARIABLE} names {kubeconfig}, which is no file.")
+    cache = Cache(default_root())
+    machine = look(cache)
+    Programs(cache, PROGRAMS).build((KUBERNETES, HELM))
+    _write_names(push(machine.engine, build_images(machine.engine, machine.base_image(cache)), prefix))
+
+
+def _load(cluster: Cluster, machine: Machine, cache: Cache) -> None:
+    images = build_images(machine.engine, machine.base_image(cache))
+    cluster.load(list(images.values()))
+    _write_names(images)
+
+
+def _write_names(images: dict[str, str]) -> None:
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    IMAGES_FILE.write_text(json.dumps(images, indent=2) + "\n")
+
+
+def _cluster(name: str, machine: Machine, programs: Programs, needed: tuple[Program, ...]) -> Cluster:
+    built = programs.build(needed)
+    file = "kubeconfig" if name == DEFAULT_NAME else f"{name}.kubeconfig"
+    return Cluster(name, OUTPUT / file, machine.engine, built["kind"], built["kubernetes"].with_name("kubectl"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make cluster-…", description="A real Kubernetes for tests.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command, purpose in [
+        ("up", "make a cluster with the images of this tree, or bring the one that is there up to date"),
+        ("load", "build the images of this tree and bring them into the cluster"),
+        ("down", "delete the cluster"),
+        ("check", "say whether this machine can run one"),
+    ]:
+        subparser = commands.add_parser(command, help=purpose, description=purpose)
+        if command != "check":
+            subparser.add_argument("--name", default=DEFAULT_NAME, help="name of the cluster (default: %(default)s)")
+        if command == "up":
+            subparser.add_argument(
+                "--workers", type=int, default=0, metavar="N", help="nodes besides the control plane's (default: 0)"
+            )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

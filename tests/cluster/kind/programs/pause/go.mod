@@ -1,0 +1,3 @@
+module queueserver.test/pause
+
+go 1.26.0

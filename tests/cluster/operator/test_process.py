@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from api_server import CRDS, ApiServer
+from operator_process import Process, running_operator, until
 from queueserver_operator.kinds import (
     AUDITED,
     CONFIG_MAP,
@@ -33,63 +28,6 @@ from queueserver_operator.kinds import (
     Kind,
 )
 from queueserver_operator.names import FINALIZER, NAMESPACE_LABEL, labels
-
-
-def until(condition: Callable[[], Any], timeout: float = 30.0, what: str = "the condition") -> Any:
-    """The first true value of a condition."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come true within {timeout:.0f} s"
-        time.sleep(0.05)
-    return value
-
-
-@dataclass
-class Process:
-    """A running operator."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path)
-
-    def memory(self) -> float:
-        """Resident memory in MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found[1]) * 1024 / 1e6
-
-
-@contextmanager
-def running(kubeconfig: Path, directory: Path, **variables: str) -> Iterator[Process]:
-    """Start the operator; at the end it has to end in order."""
-    log = directory / f"operator-{time.monotonic_ns()}.log"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(directory),
-        "KUBECONFIG": str(kubeconfig),
-        "QUEUESERVER_OPERATOR_MANAGER_IMAGE": "manager:1",
-        "QUEUESERVER_OPERATOR_WORKER_IMAGE": "worker:1",
-        "QUEUESERVER_OPERATOR_LOCK_NAMESPACE": "default",
-        "QUEUESERVER_OPERATOR_HEALTH_PORT": "0",
-        **{f"QUEUESERVER_OPERATOR_{name}": value for name, value in variables.items()},
-    }
-    with log.open("wb") as output:
-        command = [sys.executable, "-P", "-m", "queueserver_operator"]
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-        try:
-            pattern = re.compile(r"health and metrics on port (\d+)")
-            found = until(lambda: pattern.search(log.read_text()), what="the first line of the log")
-            yield Process(process, f"http://127.0.0.1:{found[1]}", log)
-            assert process.poll() is None, log.read_text()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0, log.read_text()
-        finally:
-            process.kill()
-            process.wait()
 
 
 def ready(operator: Process) -> bool:
@@ -113,7 +51,7 @@ def read(server: ApiServer, kind: Kind, namespace: str, name: str) -> dict[str, 
 def test_a_queue_server_gets_all_its_objects(
     api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
 ) -> None:
-    with running(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
         until(lambda: ready(operator))
         assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
         until(lambda: read(api_server, STATEFUL_SET, namespace, "q-manager"))
@@ -145,7 +83,7 @@ def test_an_object_that_somebody_deletes_or_changes_is_made_as_it_should_be(
     api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = STATEFUL_SET.path(namespace, "q-manager")
-    with running(kubeconfig, tmp_path, NAMESPACES=namespace):
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace):
         assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
         first = until(lambda: read(api_server, STATEFUL_SET, namespace, "q-manager"))
         changed = {
@@ -165,12 +103,12 @@ def test_a_queue_server_deleted_while_the_operator_was_away_is_cleaned_up_when_i
     api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
 ) -> None:
     path = QUEUE_SERVER.path(namespace, "q")
-    with running(kubeconfig, tmp_path, NAMESPACES=namespace):
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace):
         assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
         until(lambda: FINALIZER in api_server.http.get(path).json()["metadata"].get("finalizers", []))
     assert api_server.http.delete(path).is_success
     assert api_server.http.get(path).is_success, "the finalizer holds it"
-    with running(kubeconfig, tmp_path, NAMESPACES=namespace):
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace):
         until(lambda: api_server.http.get(path).status_code == 404)
 
 
@@ -186,7 +124,7 @@ def test_a_lock_left_behind_while_the_operator_was_away_is_released_when_it_retu
         "spec": {"holderIdentity": f"{namespace}/q-0123456789/uid"},
     }
     assert api_server.create(LEASE.path("default"), lease).is_success
-    with running(kubeconfig, tmp_path, NAMESPACES=namespace):
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace):
         until(lambda: read(api_server, LEASE, "default", name) is None)
 
 
@@ -202,7 +140,7 @@ def test_a_lock_of_a_namespace_that_is_not_served_is_left_alone(
         "spec": {"holderIdentity": "somewhere-else/q-0123456789/uid"},
     }
     assert api_server.create(LEASE.path("default"), lease).is_success
-    with running(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
         until(lambda: ready(operator))
         assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
         until(lambda: read(api_server, STATEFUL_SET, namespace, "q-manager"))
@@ -213,7 +151,7 @@ def test_one_bad_queue_server_leaves_the_others_alone(
     api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
 ) -> None:
     bad = queue_server("bad", manager={"podTemplate": {"spec": {"containers": [{"name": "manager", "image": ""}]}}})
-    with running(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
         until(lambda: ready(operator))
         assert api_server.create(QUEUE_SERVER.path(namespace), bad).is_success
         assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("good")).is_success
@@ -231,7 +169,7 @@ def test_one_bad_queue_server_leaves_the_others_alone(
 def test_without_definitions_it_waits_alive_and_begins_when_they_are_installed(
     fresh_api_server: ApiServer, fresh_kubeconfig: Path, tmp_path: Path
 ) -> None:
-    with running(fresh_kubeconfig, tmp_path) as operator:
+    with running_operator(fresh_kubeconfig, tmp_path) as operator:
         until(lambda: "CRDs of queueservers and workerenvironments are not installed" in operator.get("/readyz").text)
         assert operator.get("/readyz").status_code == 500
         assert operator.get("/healthz").is_success
@@ -273,7 +211,7 @@ def test_two_hundred_suspended_queue_servers_cost_little_memory_and_no_writes(
 ) -> None:
     server = fresh_api_server
     server.install(CRDS)
-    with running(fresh_kubeconfig, tmp_path) as operator:
+    with running_operator(fresh_kubeconfig, tmp_path) as operator:
         until(lambda: ready(operator))
         names = [f"q{number}" for number in range(200)]
         for name in names:

@@ -45,7 +45,7 @@ def over(context: Context, environment: Environment, before: dict[str, Any]) -> 
     ended_at = seconds(before, "end", "time") or _transition(environment)
     newer = open_environment(context)
     expired = context.now - ended_at >= KEPT
-    replaced = newer is not None and (newer.created_at, newer.name) > (environment.created_at, environment.name)
+    replaced = newer is not None and newer.created_at > environment.created_at
     over = not recorded_pod(environment) or bool(text(before, "end", "proof"))
     if over and (expired or replaced) and not environment.deleting:
         ref = Ref(ENVIRONMENT_KIND, environment.namespace, environment.name)

@@ -510,8 +510,9 @@ def test_rule_06_keys_of_the_control_socket_change_with_a_roll_of_the_manager():
     assert client == some.get("Secret", "q-control")["data"]["public_key"]
 
 
-def test_rule_06_keys_of_the_link_wait_until_no_environment_is_open():
-    some = world(updatePolicy="Immediate")
+@pytest.mark.parametrize("policy", ["WhenIdle", "Immediate", "OnRestart"])
+def test_rule_06_keys_of_the_link_wait_until_no_environment_is_open(policy: str):
+    some = world(updatePolicy=policy)
     name = some.opened()
     some.put("Secret", "q-link-server", {**some.get("Secret", "q-link-server"), "data": some.new_keys()})
     assert not any(isinstance(one, DeleteObject) for one in some.settle())
@@ -739,8 +740,8 @@ def test_rule_13_a_pod_may_run_only_after_its_uid_is_recorded():
 
 def test_rule_13_of_several_environments_the_first_is_open_and_the_others_are_told():
     some = world()
-    first = some.opened()
-    second = some.open_environment(OTHER_OPENING)
+    first = some.opened(OTHER_OPENING)
+    second = some.open_environment(OPENING)  # in the same second, and with a name that comes before
     some.settle()
     assert some.status(first)["phase"] == "open"
     assert some.condition("Stalled", second) == (

@@ -1,6 +1,6 @@
 """The charts as releases in a real cluster, with the images of this tree.
 
-All tests share one operator: release `queueserver` in the namespace `queueserver-system`, for the whole cluster.
+All tests share one operator: release `queueserver-operator` in the namespace `queueserver-system`, for the whole cluster.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from helm_charts import ROOT, find_helm
 
-OPERATOR_RELEASE = "queueserver"
+OPERATOR_RELEASE = "queueserver-operator"
 OPERATOR_NAMESPACE = "queueserver-system"
-OPERATOR_DEPLOYMENT = "queueserver-queueserver-operator"
+OPERATOR_DEPLOYMENT = "queueserver-operator"
 
 _OUTPUT = ROOT / "build" / "cluster"
 _TIMEOUT = "180s"

@@ -50,7 +50,7 @@ def test_a_release_is_ready_when_helm_says_so_and_passes_its_test(releases: Rele
     assert "helm test one --namespace charts-a" in notes
     queue_server = releases.read("queueserver/one", "--namespace", A)
     assert [one["status"] for one in queue_server["status"]["conditions"] if one["type"] == "Ready"] == ["True"]
-    assert queue_server["status"]["operator"]["identity"] == "queueserver-system/queueserver"
+    assert queue_server["status"]["operator"]["identity"] == "queueserver-system/queueserver-operator"
     assert "Succeeded" in releases.helm("test", "one", "--namespace", A)
 
 

@@ -18,9 +18,10 @@ ProfileKind = Literal["simulated", "configMap", "persistentVolumeClaim", "image"
 _UPDATE_POLICIES: tuple[UpdatePolicy, ...] = ("WhenIdle", "Immediate", "OnRestart")
 _PROFILE_KINDS: tuple[ProfileKind, ...] = ("simulated", "configMap", "persistentVolumeClaim", "image")
 
-_MANAGER_RESOURCES = {"limits": {"cpu": "1", "memory": "256Mi"}}
-_REDIS_RESOURCES = {"limits": {"cpu": "500m", "memory": "256Mi"}}
-_WORKER_RESOURCES = {"limits": {"cpu": "1", "memory": "1Gi"}}
+# Processors are asked for and not limited: a limit would make a plan wait, and what is evicted first goes by memory.
+_MANAGER_RESOURCES = {"requests": {"cpu": "100m"}, "limits": {"memory": "256Mi"}}
+_REDIS_RESOURCES = {"requests": {"cpu": "50m"}, "limits": {"memory": "256Mi"}}
+_WORKER_RESOURCES = {"requests": {"cpu": "200m"}, "limits": {"memory": "1Gi"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,12 @@ class PodSettings:
 
     @classmethod
     def parse(cls, parent: Mapping[str, Any], resources: Mapping[str, Any]) -> PodSettings:
-        """Read the fields from `spec.manager` or `spec.environment`; `resources` are used when none are given."""
+        """Read the fields from `spec.manager` or `spec.environment`; `resources` are the default of each resource."""
         return cls(
             image=text(parent, "image"),
             image_pull_policy=text(parent, "imagePullPolicy") or "IfNotPresent",
             image_pull_secrets=tuple(text(one, "name") for one in elements(parent, "imagePullSecrets")),
-            resources=mapping(parent, "resources") or resources,
+            resources=_resources(mapping(parent, "resources"), resources),
             node_selector=mapping(parent, "nodeSelector"),
             tolerations=elements(parent, "tolerations"),
             affinity=mapping(parent, "affinity"),
@@ -312,13 +313,26 @@ class QueueServerSpec:
         )
 
 
+def _resources(given: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """Requests that are not given equal the limits; a resource of which nothing is given has its default."""
+    named = {*mapping(given, "limits"), *mapping(given, "requests")}
+
+    def completed(kind: str) -> dict[str, Any]:
+        kept = {key: value for key, value in mapping(default, kind).items() if key not in named}
+        return {**kept, **mapping(given, kind)}
+
+    limits = completed("limits")
+    found = {"limits": limits, "requests": limits | completed("requests")}
+    return {kind: values for kind, values in found.items() if values}
+
+
 def _redis(parent: Mapping[str, Any]) -> Redis:
     return Redis(
         address=text(parent, "address"),
         name_prefix=text(parent, "namePrefix") or "qs_default",
         image=text(parent, "image"),
         image_pull_policy=text(parent, "imagePullPolicy") or "IfNotPresent",
-        resources=mapping(parent, "resources") or _REDIS_RESOURCES,
+        resources=_resources(mapping(parent, "resources"), _REDIS_RESOURCES),
         appendfsync=text(parent, "appendfsync") or "always",
     )
 

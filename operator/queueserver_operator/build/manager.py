@@ -24,7 +24,6 @@ from queueserver_operator.build.parts import (
     environment_variables,
     metadata,
     pod_settings,
-    resources,
 )
 from queueserver_operator.build.patch import merge
 from queueserver_operator.build.small import claim_spec
@@ -142,7 +141,7 @@ def _manager_container(spec: QueueServerSpec, options: Options) -> dict[str, Any
         "ports": container_ports(spec),
         "env": environment_variables({}, settings),
         "envFrom": [dict(one) for one in settings.env_from],
-        "resources": resources(settings.resources),
+        "resources": dict(settings.resources),
         "securityContext": dict(CONTAINER_SECURITY),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
@@ -181,7 +180,7 @@ def _redis_container(spec: QueueServerSpec, options: Options) -> dict[str, Any]:
             *("--appendfsync", spec.redis.appendfsync),
             *("--save", ""),
         ],
-        "resources": resources(spec.redis.resources),
+        "resources": dict(spec.redis.resources),
         "securityContext": dict(CONTAINER_SECURITY),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [

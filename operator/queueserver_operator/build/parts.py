@@ -95,13 +95,6 @@ def pod_settings(settings: PodSettings, options: Options, service_account: str) 
     } | {key: value for key, value in optional.items() if value}
 
 
-def resources(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Requests that are not given equal the limits, so that the container is the last to be killed or evicted."""
-    limits = dict(given.get("limits") or {})
-    requests = {**limits, **(given.get("requests") or {})}
-    return {key: value for key, value in (("limits", limits), ("requests", requests)) if value}
-
-
 def environment_variables(own: Mapping[str, str], settings: PodSettings) -> list[dict[str, Any]]:
     """Our variables and those of the specification; ours win, and each name occurs once."""
     added = [dict(one) for one in settings.env if one.get("name") not in own]

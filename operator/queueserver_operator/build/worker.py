@@ -24,7 +24,6 @@ from queueserver_operator.build.parts import (
     environment_owner,
     environment_variables,
     pod_settings,
-    resources,
 )
 from queueserver_operator.build.patch import merge
 from queueserver_operator.model import Options
@@ -170,7 +169,7 @@ def _container(spec: QueueServerSpec, options: Options) -> dict[str, Any]:
         "args": ["--config", f"{OPENING_DIR}/{CONFIG_FILE}"],
         "env": _variables(spec),
         "envFrom": [dict(one) for one in template.pod.env_from],
-        "resources": resources(template.pod.resources),
+        "resources": dict(template.pod.resources),
         "securityContext": dict(CONTAINER_SECURITY),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [*mounts, *(dict(mount) for mount in template.pod.volume_mounts)],

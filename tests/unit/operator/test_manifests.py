@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden_manifests import GOLDEN, cases, manifests
-from queueserver_operator.build.parts import digest, resources
+from queueserver_operator.build.parts import digest
 from queueserver_operator.build.patch import merge
 from queueserver_operator.names import lease
+from queueserver_operator.spec import QueueServerSpec
 
 EVERYTHING = {name: list(yaml.safe_load_all((GOLDEN / f"{name}.yaml").read_text())) for name in cases()}
 
@@ -127,11 +128,24 @@ def test_an_external_redis_has_no_sidecar():
 # Pieces --------------------------------------------------------------------------------------------------------------
 
 
-def test_requests_that_are_given_are_kept():
-    assert resources({"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "100m"}}) == {
-        "limits": {"cpu": "2", "memory": "1Gi"},
-        "requests": {"cpu": "100m", "memory": "1Gi"},
-    }
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi", "cpu": "200m"}}),
+        (
+            {"limits": {"cpu": "2", "memory": "4Gi"}},
+            {"limits": {"cpu": "2", "memory": "4Gi"}, "requests": {"cpu": "2", "memory": "4Gi"}},
+        ),
+        (
+            {"limits": {"cpu": "2"}, "requests": {"cpu": "100m"}},
+            {"limits": {"memory": "1Gi", "cpu": "2"}, "requests": {"memory": "1Gi", "cpu": "100m"}},
+        ),
+        ({"requests": {"memory": "2Gi"}}, {"requests": {"cpu": "200m", "memory": "2Gi"}}),
+    ],
+)
+def test_requests_that_are_not_given_equal_the_limits(given: dict[str, Any], expected: dict[str, Any]):
+    body = {"spec": {"environment": {"resources": given}}}
+    assert QueueServerSpec.parse(body).environment.pod.resources == expected
 
 
 def test_a_hash_does_not_depend_on_the_order_of_keys():

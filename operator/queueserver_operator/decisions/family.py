@@ -19,7 +19,7 @@ from queueserver_operator.decisions.queue_server_status import queue_server_stat
 from queueserver_operator.decisions.state import State, earliest
 from queueserver_operator.decisions.suspension import suspension
 from queueserver_operator.model import AddFinalizer, Chain, Options, Plan, Ref
-from queueserver_operator.names import FINALIZER
+from queueserver_operator.names import FINALIZER, MANAGER_CONTAINER
 from queueserver_operator.observed import Environment, Observed
 from queueserver_operator.reading import text, texts
 from queueserver_operator.report import NO_REPORT, Report
@@ -120,6 +120,8 @@ def _living(context: Context) -> _Verdict:
 def _phase(context: Context, ready: bool, cause: Cause) -> str:
     if ready:
         return context.report.manager or "starting"
-    if isinstance(cause, Trouble):
-        return "stalled" if cause.stalled else "unavailable"
-    return "starting"
+    if isinstance(cause, Trouble) and cause.stalled:
+        return "stalled"
+    pod = context.observed.manager_pod
+    container = pod.container(MANAGER_CONTAINER) if pod is not None and not pod.gone else None
+    return "unavailable" if container is not None and container.ready else "starting"

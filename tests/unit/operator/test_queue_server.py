@@ -207,6 +207,10 @@ def test_a_claim_that_is_pending_is_named():
         "VolumePending",
         "The volume of claim data-q-manager-0 is not there yet: no capacity",
     )
+    assert some.status()["phase"] == "starting"
+    some.now += 60
+    some.settle()
+    assert some.status()["phase"] == "stalled"
 
 
 def test_a_node_of_the_manager_that_does_not_answer():

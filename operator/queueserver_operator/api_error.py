@@ -27,6 +27,11 @@ class ApiError(Exception):
         return self.status in (UNREACHABLE, 408, 429) or self.status >= 500
 
     @property
+    def namespace_ending(self) -> bool:
+        """Whether nothing can be created because the namespace is being deleted."""
+        return self.status == 403 and "is being terminated" in str(self)
+
+    @property
     def not_found(self) -> bool:
         return self.status == 404
 

@@ -56,6 +56,8 @@ class Outcome:
     released: set[tuple[str, str]] = field(default_factory=set)
     """Namespace and name of locks that are free now."""
     failures: list[ApiError] = field(default_factory=list)
+    namespace_ending: bool = False
+    """Nothing can be created any more; soon the QueueServer will be deleted like everything else."""
     refused: int = 0
     """Objects that were refused and had not been refused in the same words before."""
 
@@ -94,6 +96,9 @@ class Applier:
                 if not await self._carry_out_action(action, outcome):
                     return
             except ApiError as error:
+                if error.namespace_ending:
+                    outcome.namespace_ending = True
+                    return
                 outcome.refused += self._note_failure(family, action, error)
                 outcome.failures.append(error)
                 return

@@ -27,6 +27,7 @@ RESYNC = 60.0
 
 _MOST_ROUNDS = 12
 _SOON = 1.0
+_NAMESPACE_PAUSE = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,9 @@ class Reconciler:
             outcome = await self._applier.carry_out(family, plan)
             for other in self._observer.waiting_for(outcome.released):
                 self._wake(other)
+            if outcome.namespace_ending:
+                logger.info("%s: the namespace is being deleted", family)
+                return _NAMESPACE_PAUSE
             if failed := [error for error in outcome.failures if error.passing or error.conflict]:
                 raise TryAgain(str(failed[0]))
             if not _news(outcome):

@@ -166,6 +166,19 @@ def test_one_bad_queue_server_leaves_the_others_alone(
         assert "image" in until(stalled)
 
 
+def test_in_a_namespace_that_is_being_deleted_nothing_is_tried_and_the_queue_server_can_go(
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
+) -> None:
+    path = QUEUE_SERVER.path(namespace, "q")
+    assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
+    assert api_server.http.delete(f"/api/v1/namespaces/{namespace}").is_success
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
+        until(lambda: "the namespace is being deleted" in operator.log.read_text())
+        assert api_server.http.delete(path).is_success  # what the namespace's controller does
+        until(lambda: api_server.http.get(path).status_code == 404)
+        assert '"severity": "error"' not in operator.log.read_text()
+
+
 def test_without_definitions_it_waits_alive_and_begins_when_they_are_installed(
     fresh_api_server: ApiServer, fresh_kubeconfig: Path, tmp_path: Path
 ) -> None:

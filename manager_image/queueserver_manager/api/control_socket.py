@@ -107,6 +107,7 @@ class ControlSocket:
             (zmq.ROUTER_HANDOVER, 1),  # a client with a name of its own may come back before its old connection ended
             (zmq.RCVHWM, _WAITING_REQUESTS),
             (zmq.SNDHWM, _WAITING_REPLIES),
+            (zmq.LINGER, 0),  # replies to a client that has gone are not kept
             (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
             (zmq.HEARTBEAT_TIMEOUT, _SILENT_MS),
         ):

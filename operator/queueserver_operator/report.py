@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from queueserver_operator.reading import integer, text
+from queueserver_operator.reading import flag, integer, text
 
 _IN_HAND = ("starting_queue", "executing_queue", "executing_task", "paused")
 _OPEN = ("idle", "reserved", "executing_plan", "executing_task")
@@ -27,6 +27,8 @@ class Report:
     running: str
     """Name of the item in hand."""
     items: int
+    redis_away: bool = False
+    """The manager has lost Redis."""
 
     @classmethod
     def parse(cls, queue_server: Mapping[str, Any]) -> Report:
@@ -38,6 +40,7 @@ class Report:
             environment_name=text(queue_server, "status", "state", "environmentName"),
             running=text(queue_server, "status", "queue", "running"),
             items=integer(queue_server, "status", "queue", "items"),
+            redis_away=not flag(queue_server, "status", "state", "redisConnected", default=True),
         )
 
     @property

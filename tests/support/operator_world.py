@@ -157,6 +157,7 @@ class World:
             "environment": environment,
             "link": fields.pop("link", "none"),
             "environmentName": fields.pop("environment_name", ""),
+            "redisConnected": fields.pop("redis_connected", True),
         }
         queue = {"items": fields.pop("items", 0), "running": fields.pop("running", "")}
         assert not fields

@@ -84,6 +84,9 @@ def manager_cause(context: Context) -> tuple[bool, Cause]:
         return True, Cause("ManagerReady", "The manager answers its clients.")
     if trouble := pod_trouble(pod, observed, context.now):
         return False, trouble
+    if context.report.redis_away and _runs(pod):
+        message = "The manager runs, but Redis does not answer it; a running plan goes on."
+        return False, Trouble("RedisAway", message, stalled=False)
     return False, Cause("ManagerStarting", "The manager is starting.")
 
 

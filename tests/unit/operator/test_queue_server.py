@@ -221,6 +221,14 @@ def test_a_node_of_the_manager_that_does_not_answer():
     assert some.status()["phase"] == "unavailable"
 
 
+def test_a_manager_without_redis_is_not_ready():
+    some = ready_world()
+    some.manager_says(redis_connected=False)
+    some.set_containers("q-manager-0", manager={"state": {"running": {}}, "ready": False})
+    some.settle()
+    assert some.condition("Reconciling")[:2] == ("True", "RedisAway")
+
+
 def test_an_object_that_is_refused_is_told_and_not_tried_again_at_once():
     some = ready_world()
     some.change_spec(network={"service": {"type": "LoadBalancer"}})

@@ -24,7 +24,10 @@ BUILD = ["--group", "pyproject.toml:build"]
 LOCKS = {
     "dev": ("of the extra `dev`", ["pyproject.toml", "--extra", "dev", *BUILD]),
     "local": ("of the extra `local`", ["pyproject.toml", "--extra", "local", *BUILD]),
-    "manager": ("of the manager's image", ["pyproject.toml", "--extra", "manager", "--extra", "redis"]),
+    "manager": (
+        "of the image of manager and HTTP server",
+        ["pyproject.toml", "--extra", "manager", "--extra", "http", "--extra", "redis"],
+    ),
     "operator": ("of the operator's image", ["pyproject.toml", "--extra", "operator"]),
     "worker": ("of the worker's image", ["pyproject.toml", "--extra", "worker"]),
     "build": ("that build the wheel", BUILD),

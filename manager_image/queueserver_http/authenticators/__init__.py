@@ -1,0 +1,1 @@
+"""Ways to authenticate users (http-api 5.2)."""

@@ -1,0 +1,18 @@
+"""Providers to which a browser goes and from which it comes back with a code."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+
+class ExternalAuthenticator(ABC):
+    """A class named in `authentication/providers` that leaves the login to another server."""
+
+    @abstractmethod
+    async def leave(self) -> str:
+        """The address to which the browser is sent."""
+
+    @abstractmethod
+    async def come_back(self, sent: Mapping[str, str]) -> str | None:
+        """The user's name for what the provider sent back; None when it did not confirm the login."""

@@ -1,0 +1,93 @@
+"""Credentials as a request presents them, and the protection of cookies (http-api 3)."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from queueserver_http.errors import HttpError, bad_request
+from queueserver_http.http import Request
+
+KEY_COOKIE = "bluesky_httpserver_api_key"
+CSRF_COOKIE = "bluesky_httpserver_csrf"
+_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+class Kind(StrEnum):
+    """What was presented."""
+
+    NOTHING = "nothing"
+    API_KEY = "api key"
+    TOKEN = "token"  # noqa: S105 - the name of a kind
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Presented and not checked yet."""
+
+    kind: Kind
+    secret: str = field(default="", repr=False)
+    source: str = ""
+    """query, header or cookie."""
+
+
+NOTHING = Credentials(Kind.NOTHING)
+
+
+def presented(request: Request) -> Credentials:
+    """In the order of the contract: key in the query, in the header, in the cookie; bearer token; nothing.
+
+    Raises 400 for another scheme in the header.
+    """
+    scheme, value = _authorization(request)
+    if request.scope["query_string"] and (key := request.query.get("api_key")) is not None:
+        return Credentials(Kind.API_KEY, key, "query")
+    if scheme == "apikey":
+        return Credentials(Kind.API_KEY, value, "header")
+    if b"cookie" in request.headers and (key := request.cookies.get(KEY_COOKIE)):
+        return Credentials(Kind.API_KEY, key, "cookie")
+    if scheme == "bearer":
+        return Credentials(Kind.TOKEN, value, "header")
+    return NOTHING
+
+
+def _authorization(request: Request) -> tuple[str, str]:
+    header = request.headers.get(b"authorization")
+    if header is None:
+        return "", ""
+    scheme, _, value = header.decode("latin-1").strip().partition(" ")
+    if scheme.lower() not in ("apikey", "bearer"):
+        raise bad_request(
+            "The header Authorization must be 'Apikey SECRET' or 'Bearer TOKEN'; other schemes are not supported."
+        )
+    return scheme.lower(), value.strip()
+
+
+def check_csrf(request: Request) -> None:
+    """Raise 403 when a browser sends a changing request with the key's cookie and not with the second token."""
+    if b"cookie" not in request.headers or request.verb in _SAFE or KEY_COOKIE not in request.cookies:
+        return
+    sent = request.headers.get(b"x-csrf", b"").decode("latin-1") or request.query.get("csrf", "")
+    expected = request.cookies.get(CSRF_COOKIE)
+    if not expected:
+        raise HttpError(403, f"Expected {CSRF_COOKIE} cookie", plain=True)
+    if not sent:
+        raise HttpError(403, "Expected csrf query parameter or x-csrf header", plain=True)
+    if not hmac.compare_digest(sent.encode(), expected.encode()):
+        raise HttpError(403, "Double-submit CSRF tokens do not match", plain=True)
+
+
+def keep_key_in_cookie(request: Request, key: str) -> None:
+    """A browser that was opened with a key in its address goes on with cookies."""
+    secure = "; Secure" if request.secure else ""
+    request.reply_headers += [
+        (b"set-cookie", f"{KEY_COOKIE}={key}; Path=/; HttpOnly; SameSite=Lax{secure}".encode()),
+        (b"set-cookie", f"{CSRF_COOKIE}={secrets.token_hex(32)}; Path=/; SameSite=Lax{secure}".encode()),
+    ]
+
+
+def without_cookies() -> list[tuple[bytes, bytes]]:
+    """Headers that delete the cookies."""
+    return [(b"set-cookie", f"{name}=; Path=/; Max-Age=0; SameSite=Lax".encode()) for name in (KEY_COOKIE, CSRF_COOKIE)]

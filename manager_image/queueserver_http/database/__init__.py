@@ -1,0 +1,1 @@
+"""The database of accounts: principals, identities, API keys and sessions (http-api 2.4)."""

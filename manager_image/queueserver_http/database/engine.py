@@ -1,0 +1,84 @@
+"""Opening the database and bringing its tables up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+_LOCK = 0x71736D67
+"""Number of the lock that PostgreSQL keeps while the tables are changed: several servers may start at once."""
+
+_BUSY_S = 10
+"""Seconds that a statement waits for another process that writes to the same SQLite file."""
+
+
+class DatabaseError(ValueError):
+    """A database that cannot be used; the text is a sentence and holds no password."""
+
+
+def open_database(uri: str, *, pool_size: int = 5, pre_ping: bool = True) -> Engine:
+    """The database with up-to-date tables; raises `DatabaseError`."""
+    url = _url(uri)
+    try:
+        engine = create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=1 if _in_memory(url) else pool_size,
+            max_overflow=0,
+            pool_pre_ping=pre_ping,
+            connect_args={"timeout": _BUSY_S, "check_same_thread": False}
+            if url.drivername.startswith("sqlite")
+            else {},
+        )
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _prepare_sqlite)
+        with engine.begin() as connection:
+            migrate(connection)
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise DatabaseError(f"The database {url.render_as_string()} cannot be used: {reason}") from None
+    return engine
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the tables up to date, within the transaction of the connection."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _url(uri: str) -> URL:
+    try:
+        url = make_url(uri)
+    except ArgumentError:
+        raise DatabaseError(
+            "The database uri is not understood; it looks like 'sqlite:///./bluesky_httpserver.sqlite' or "
+            "'postgresql://user:password@host/name'."
+        ) from None
+    kind, _, driver = url.drivername.partition("+")
+    if kind in ("postgres", "postgresql") and driver in ("", "asyncpg", "psycopg2"):
+        url = url.set(drivername="postgresql+psycopg")
+    elif kind == "sqlite":
+        url = url.set(drivername="sqlite")
+    return url
+
+
+def _in_memory(url: URL) -> bool:
+    return url.drivername == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _prepare_sqlite(connection: object, record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

@@ -1,0 +1,16 @@
+"""Alembic runs this to bring the tables up to date; the connection is given by `database.engine.migrate`."""
+
+from alembic import context
+
+from queueserver_http.database.tables import Base
+
+VERSION_TABLE = "qs_alembic_version"
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    version_table=VERSION_TABLE,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,60 @@
+"""Handlers of the routes by which the server itself is operated: description, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from queueserver_http.docs_page import docs_page
+from queueserver_http.errors import HttpError, not_found
+from queueserver_http.figures import Figures
+from queueserver_http.http import TEXT, AnyReply, Reply, Request, json_reply
+from queueserver_http.openapi import description
+from queueserver_http.status_cache import StatusCache
+
+_METRICS = b"text/plain; version=0.0.4; charset=utf-8"
+_HTML = b"text/html; charset=utf-8"
+_PAGE_POLICY = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+_READY_S = 1.5
+"""Seconds that the manager has for its answer before the server says that it is not ready."""
+
+
+class OperatingHandlers:
+    """Open to everybody, but for the metrics."""
+
+    def __init__(
+        self, status_cache: StatusCache, figures: Figures, *, metrics: bool, stopping: Callable[[], bool]
+    ) -> None:
+        self._status_cache = status_cache
+        self._figures = figures
+        self._metrics = metrics
+        self._stopping = stopping
+
+    async def openapi(self, request: Request) -> AnyReply:
+        """The OpenAPI document."""
+        return json_reply(description(request.scope.get("root_path", "")))
+
+    async def docs(self, request: Request) -> AnyReply:
+        """The OpenAPI document as a page that needs nothing from elsewhere."""
+        return Reply(docs_page(), media=_HTML, headers=[_PAGE_POLICY])
+
+    async def health(self, request: Request) -> AnyReply:
+        """This process answers."""
+        return Reply(b"ok\n", media=TEXT)
+
+    async def ready(self, request: Request) -> AnyReply:
+        """The manager answers and the server is not about to end."""
+        if self._stopping():
+            raise HttpError(503, "The server is about to end.")
+        try:
+            async with asyncio.timeout(_READY_S):
+                await self._status_cache.get()
+        except (HttpError, TimeoutError):
+            raise HttpError(503, "The manager does not answer.", [(b"retry-after", b"1")]) from None
+        return Reply(b"ok\n", media=TEXT)
+
+    async def metrics(self, request: Request) -> AnyReply:
+        """Figures of this server."""
+        if not self._metrics:
+            raise not_found("Metrics are switched off: metrics/prometheus in the configuration.")
+        return Reply(self._figures.exposition(), media=_METRICS)

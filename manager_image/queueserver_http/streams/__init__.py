@@ -1,0 +1,1 @@
+"""Console output, status and information for those who follow them (http-api 2.3)."""

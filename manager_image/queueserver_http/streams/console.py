@@ -1,0 +1,64 @@
+"""Console output: as text, as messages since one of them, and as a stream (http-api 2.3)."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from typing import Any
+
+import orjson
+
+from queueserver_http.streams.broadcast import Broadcast, Gathering
+
+MOST_LINES = 2000
+_LONGEST_LINE = 10_000
+"""Characters of a line in the text; of a longer one the end is kept."""
+
+
+class Console:
+    """What the manager's console has shown since this server subscribed."""
+
+    def __init__(self) -> None:
+        self.messages = Broadcast()
+        self._lines: deque[str] = deque(maxlen=MOST_LINES)
+        self._line = ""
+        self._origin = secrets.token_hex(8)
+        self._gathering = Gathering(self._publish)
+
+    def add(self, payload: bytes) -> None:
+        """Take one published message, the JSON text of `{"time", "msg"}`."""
+        self._gathering.add(payload)
+
+    def _publish(self, payloads: list[bytes]) -> None:
+        first = orjson.loads(payloads[0])
+        text = first["msg"] + "".join(orjson.loads(payload)["msg"] for payload in payloads[1:])
+        message = payloads[0] if len(payloads) == 1 else orjson.dumps({"time": first["time"], "msg": text})
+        *complete, rest = (self._line + text).split("\n")
+        self._lines.extend(line[-_LONGEST_LINE:] for line in complete[-MOST_LINES:])
+        self._line = rest[-_LONGEST_LINE:]
+        self.messages.publish(message)
+
+    @property
+    def uid(self) -> str:
+        """Changes when text is added; names the newest message."""
+        return f"{self._origin}-{self.messages.last}"
+
+    def text(self, lines: int) -> str:
+        """The last lines, as many as are kept; the last one may be incomplete."""
+        kept = [*self._lines, self._line] if self._line else [*self._lines, ""]
+        wanted = lines if self._line else lines + 1
+        return "\n".join(kept[-wanted:]) if lines > 0 else ""
+
+    def since(self, uid: Any) -> list[bytes]:
+        """Messages after the one that `uid` names; all that are kept for 'ALL', none for an unknown one."""
+        if uid == "ALL":
+            return self.messages.since(0)
+        origin, _, number = uid.partition("-") if isinstance(uid, str) else ("", "", "")
+        if origin != self._origin or not (number.isascii() and number.isdecimal()):
+            return []
+        return self.messages.since(int(number))
+
+    def close(self) -> None:
+        """End the stream."""
+        self._gathering.flush()
+        self.messages.close()

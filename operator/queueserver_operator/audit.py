@@ -135,6 +135,9 @@ class Audit:
             if entry is None:
                 continue
             AUDIT_FINDINGS.labels(kind.name, "gone").inc()
-            logger.info("%s %s/%s is gone", kind.name, entry.namespace, entry.name)
-            if entry.family is not None:
-                self._wake(entry.family)
+            family = entry.family
+            if family is None:
+                continue
+            if self._store.find(family, QUEUE_SERVER, family.name) is not None:
+                logger.info("%s %s/%s is gone", kind.name, entry.namespace, entry.name)
+            self._wake(family)

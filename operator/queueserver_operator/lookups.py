@@ -83,6 +83,11 @@ class Lookups:
         self._remember(key, _Memory(self._clock(), tuple(found)))
         return tuple(found)
 
+    def forget_namespace(self, namespace: str) -> None:
+        """Read everything of a namespace anew: something in it has been made anew."""
+        for key in [key for key in self._memory if key[1] == namespace]:
+            del self._memory[key]
+
     def forget(self, kind: Kind, namespace: str, name: str) -> None:
         """Read it anew at the next look."""
         self._memory.pop((kind, namespace, name), None)

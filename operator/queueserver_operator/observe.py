@@ -21,6 +21,7 @@ from queueserver_operator.kinds import (
 )
 from queueserver_operator.kubernetes_api import KubernetesApi
 from queueserver_operator.lookups import Lookups
+from queueserver_operator.reading import text
 from queueserver_operator.references import References, references
 from queueserver_operator.spec import QueueServerSpec
 from queueserver_operator.store import Entry, Store
@@ -64,6 +65,7 @@ class Observer:
         self._refusals = refusals
         self._lock_namespace = lock_namespace
         self._clock = clock
+        self._uids: dict[Family, str] = {}
         self._waiting: dict[Family, set[tuple[str, str]]] = {}
 
     def _note_waiting(self, family: Family, leases: Iterable[observed.Lease], waits: bool) -> None:
@@ -90,7 +92,8 @@ class Observer:
         queue_server = self.queue_server(family)
         environments = tuple(_views(entries, ENVIRONMENT))
         pods = tuple(_views(entries, POD))
-        opening = any(not _running(pods, one.name) for one in environments)
+        opening = any(not _running(pods, one.name) for one in environments) or any(self._stuck(pod) for pod in pods)
+        self._note_uid(family, text(queue_server, "metadata", "uid"))
         wanted = _NOTHING if queue_server is None else references(queue_server)
         claims = await self._claims(family, entries, wanted.claims, opening)
         leases = self._leases(family, entries, queue_server)
@@ -115,6 +118,15 @@ class Observer:
             refusals=self._refusals(family),
         )
         return Sight(seen, self._look_again(seen, wanted))
+
+    def _note_uid(self, family: Family, uid: str) -> None:
+        # What was read for an earlier QueueServer of this name may have been deleted with it.
+        if self._uids.get(family, "") != uid:
+            self._lookups.forget_namespace(family.namespace)
+        if uid:
+            self._uids[family] = uid
+        else:
+            self._uids.pop(family, None)
 
     def _children(self, entries: Iterable[Entry]) -> dict[tuple[str, str], observed.Child]:
         apart = (QUEUE_SERVER, ENVIRONMENT, POD, STATEFUL_SET, VOLUME_CLAIM, LEASE)

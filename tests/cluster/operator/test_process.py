@@ -166,6 +166,21 @@ def test_one_bad_queue_server_leaves_the_others_alone(
         assert "image" in until(stalled)
 
 
+def test_a_queue_server_made_anew_gets_everything_anew(
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
+) -> None:
+    kinds = ((SECRET, "q-control"), (SECRET, "q-client"), (SERVICE, "q"), (STATEFUL_SET, "q-manager"))
+    with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace):
+        for _ in range(2):
+            assert api_server.create(QUEUE_SERVER.path(namespace), queue_server("q")).is_success
+            for kind, name in kinds:
+                until(lambda kind=kind, name=name: read(api_server, kind, namespace, name), what=name)
+            assert api_server.http.delete(QUEUE_SERVER.path(namespace, "q")).is_success
+            until(lambda: not read(api_server, QUEUE_SERVER, namespace, "q"))
+            for kind, name in kinds:  # the namespace was emptied, or the garbage collector was here
+                assert api_server.http.delete(kind.path(namespace, name)).is_success
+
+
 def test_in_a_namespace_that_is_being_deleted_nothing_is_tried_and_the_queue_server_can_go(
     api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
 ) -> None:

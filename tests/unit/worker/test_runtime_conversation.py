@@ -25,9 +25,10 @@ from queueserver_common.link.messages import (
     ItemStarted,
     Resume,
     SnapshotChanged,
+    Terminate,
     Welcome,
 )
-from queueserver_common.spool import SpoolWriter
+from queueserver_common.spool import SpoolWriter, TerminationMessage
 from queueserver_worker.runtime.console_buffer import ConsoleBuffer
 from queueserver_worker.runtime.conversation import Conversation, Identity
 from queueserver_worker.runtime.reports import Reports
@@ -39,10 +40,11 @@ class Talk:
 
     def __init__(self, directory: Path) -> None:
         self.state = WorkerState()
-        self.reports = Reports(SpoolWriter(str(directory), "opening"))
+        self.reports = Reports(SpoolWriter(str(directory), "opening"), TerminationMessage(""))
         self.console = ConsoleBuffer()
         self.answered: list[str] = []
         self.dismissals: list[str] = []
+        self.terminations: list[tuple[float, str]] = []
         self.now = 0.0
         self.conversation = Conversation(
             Identity("opening", "token", 1, "host", 0.0, "0"),
@@ -51,6 +53,7 @@ class Talk:
             self.console,
             self.answer,
             self.dismissals.append,
+            lambda grace, cause: self.terminations.append((grace, cause)),
         )
         self.conversation.started(self.now)
 
@@ -263,3 +266,11 @@ def test_frames_of_the_conversation_are_what_the_codec_makes(talk: Talk) -> None
     outgoing = talk.conversation.next_outgoing(0.0)
     assert outgoing is not None
     assert outgoing.frame == encode(Event(1, ended))
+
+
+def test_the_end_is_ordered_by_the_present_manager_only(talk: Talk) -> None:
+    talk.attach(epoch=5)
+    talk.hear(Terminate(4, 1.0, "An older manager ends it"))
+    assert talk.terminations == []
+    talk.hear(Terminate(5, 2.5, "The environment is destroyed"))
+    assert talk.terminations == [(2.5, "The environment is destroyed")]

@@ -25,6 +25,7 @@ from queueserver_common.link.messages import (
     Introduce,
     Message,
     SnapshotChanged,
+    Terminate,
     Welcome,
 )
 from queueserver_worker.runtime.console_buffer import ConsoleBuffer
@@ -48,6 +49,7 @@ class Identity:
     host: str
     started_at: float
     version: str
+    pod_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,16 @@ class Conversation:
         console: ConsoleBuffer,
         answer: Callable[[Command], CommandResult],
         dismissed: Callable[[str], None],
+        terminated: Callable[[float, str], None],
     ) -> None:
+        """`terminated` gets the seconds that are left and the cause."""
         self._identity = identity
         self._state = state
         self._reports = reports
         self._console = console
         self._answer = answer
         self._dismissed = dismissed
+        self._terminated = terminated
         self._results = CommandResults()
         self._epoch_seen = 0
         self._connected = False
@@ -127,6 +132,9 @@ class Conversation:
             case Dismiss(epoch, reason):
                 if self._obey(epoch):
                     self._dismissed(reason)
+            case Terminate(epoch, grace, cause):
+                if self._obey(epoch):
+                    self._terminated(grace, cause)
             case EventsStored(seq):
                 self._reports.stored(seq)
             case Command():
@@ -219,5 +227,6 @@ class Conversation:
             snapshot=view.snapshot(),
             ledger=summary.ledger,
             acked_seq=summary.acked_seq,
+            pod_uid=me.pod_uid,
         )
         self._out.append(encode(hello))

@@ -17,6 +17,8 @@ from queueserver_common.validation import GroupValidator
 from queueserver_worker.describe import PlanDescriptionError, existing_devices, existing_plans
 from queueserver_worker.prepare import PlanPreparationError, PreparedPlan, prepare_plan
 from queueserver_worker.profile import StartupError, load_startup
+from queueserver_worker.profile.home import problem_of_home
+from queueserver_worker.profile.revision import startup_revision
 from queueserver_worker.runtime.instrument_lock import InstrumentTakenError
 from queueserver_worker.runtime.outcome import error_text, error_traceback, printable
 from queueserver_worker.runtime.run_engine import Engine, find_run_engine
@@ -25,6 +27,8 @@ from queueserver_worker.runtime.state import WorkerState
 _log = logging.getLogger(__name__)
 
 PERMISSIONS_FILE = "user_group_permissions.yaml"
+
+_FILE_ERRORS = ("FileNotFoundError", "NotADirectoryError", "OSError", "PermissionError")
 
 
 class Environment:
@@ -40,20 +44,27 @@ class Environment:
 
     def open(self, config: WorkerConfig, state: WorkerState) -> EnvironmentReady:
         """Load the startup code and describe what it made; raises StartupError and PlanDescriptionError."""
+        revision = config.startup_revision or startup_revision(config.startup)
         self._namespace = load_startup(config.startup)
         if run_engine := find_run_engine(self._namespace):
             self.engine = Engine(run_engine, state)
+            self.engine.note("startup_revision", revision)
         else:
             _log.warning("The startup code makes no RunEngine named 'RE': plans cannot be run.")
         self.devices = existing_devices(self._namespace, config.device_max_depth)
         self.plans = existing_plans(self._namespace, config.ignore_invalid_plans, devices=self.devices)
-        found = self._permissions_beside(config) if self._permissions is None else None
-        return EnvironmentReady(_json(self.plans), _json(self.devices), found)
+        # What the manager has sent meanwhile counts; it is told of the file all the same.
+        found = self._permissions_beside(config) if config.permissions is None else None
+        if found is not None and self._permissions is None:
+            self.set_permissions(found)
+        text = None if found is None else _json(found.as_mapping())
+        return EnvironmentReady(_json(self.plans), _json(self.devices), text, revision)
 
     def set_permissions(self, permissions: Permissions) -> None:
         """Use other permissions from the next item on; from any thread."""
-        self._permissions = permissions
-        self._groups = None
+        if permissions != self._permissions:
+            self._permissions = permissions
+            self._groups = None
 
     def compile_permissions(self) -> None:
         """Compute what each group may use, so that the first item need not wait for it."""
@@ -77,7 +88,7 @@ class Environment:
             raise PlanPreparationError(f"Unknown user group: '{printable(str(group))}'")
         return prepare_plan(item, self._namespace, *groups[group])
 
-    def _permissions_beside(self, config: WorkerConfig) -> bytes | None:
+    def _permissions_beside(self, config: WorkerConfig) -> Permissions | None:
         """Permissions from the file beside the startup code, for a manager that cannot read it."""
         if config.startup.kind != "directory":
             return None
@@ -85,19 +96,17 @@ class Environment:
         if not path.is_file():
             return None
         try:
-            permissions = load_permissions_file(path)
+            return load_permissions_file(path)
         except PermissionsError as error:
             _log.error("%s", error)
             return None
-        self.set_permissions(permissions)
-        return _json(permissions.as_mapping())
 
 
 def describe_failure(error: BaseException) -> EnvironmentFailed:
     """The report of an opening that failed."""
     if isinstance(error, StartupError):
         return EnvironmentFailed(
-            printable(error.message),
+            printable(_with_reason(error)),
             printable(error.exception),
             printable(error.file),
             error.line,
@@ -107,6 +116,12 @@ def describe_failure(error: BaseException) -> EnvironmentFailed:
         return EnvironmentFailed(error_text(error), type(error).__name__)
     name = type(error).__name__
     return EnvironmentFailed(f"{name}: {error_text(error)}", name, traceback=error_traceback(error))
+
+
+def _with_reason(error: StartupError) -> str:
+    """The message, and what may well be the reason of a file error."""
+    home = problem_of_home() if error.exception in _FILE_ERRORS else ""
+    return f"{error.message} {home}".rstrip()
 
 
 def _json(value: object) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import faulthandler
 import logging
 import os
 from dataclasses import replace
@@ -11,12 +10,12 @@ from typing import NoReturn
 
 from queueserver_common.link.messages import EnvironmentPhase
 from queueserver_worker.runtime.console import Console
+from queueserver_worker.runtime.dead_man import DeadMan
 from queueserver_worker.runtime.exit_codes import ExitCode
 from queueserver_worker.runtime.link_thread import LinkThread
 from queueserver_worker.runtime.packaged_store import stop_store_unless_in_use
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
-from queueserver_worker.runtime.threads import STDERR
 
 _log = logging.getLogger(__name__)
 
@@ -31,19 +30,26 @@ class Leaving:
     """Cleans up and ends the process; in the main thread."""
 
     def __init__(
-        self, state: WorkerState, reports: Reports, console: Console, link: LinkThread, packaged_store: str
+        self,
+        state: WorkerState,
+        reports: Reports,
+        console: Console,
+        link: LinkThread,
+        dead_man: DeadMan,
+        packaged_store: str,
     ) -> None:
         self._state = state
         self._reports = reports
         self._console = console
         self._link = link
+        self._dead_man = dead_man
         self._packaged_store = packaged_store
         self.exit_code = ExitCode.IN_ORDER
 
     def leave(self) -> NoReturn:
         """Run exit handlers, deliver what is unreported, end the process without Python's slow tear-down."""
         self._state.change(lambda view: replace(view, phase=EnvironmentPhase.CLOSING))
-        _run_exit_handlers()
+        self._run_exit_handlers()
         self._console.push()
         self._link.finish(DELIVERY_DEADLINE)
         self._reports.close()
@@ -52,12 +58,11 @@ class Leaving:
         self._console.flush()
         os._exit(self.exit_code)
 
-
-def _run_exit_handlers() -> None:
-    # A handler that does not return is shown by the traceback, and the process ends in spite of it.
-    faulthandler.dump_traceback_later(CLEAN_UP_DEADLINE, exit=True, file=STDERR)
-    try:
-        atexit._run_exitfuncs()  # noqa: SLF001  # what the interpreter calls in its tear-down, which is left out
-    except BaseException:
-        _log.exception("An exit handler failed:")
-    faulthandler.cancel_dump_traceback_later()
+    def _run_exit_handlers(self) -> None:
+        # A handler that does not return is shown by the traceback, and the process ends in spite of it.
+        self._dead_man.guard(CLEAN_UP_DEADLINE)
+        try:
+            atexit._run_exitfuncs()  # noqa: SLF001  # what the interpreter calls in its tear-down, which is left out
+        except BaseException:
+            _log.exception("An exit handler failed:")
+        self._dead_man.release()

@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from queueserver_common.link.codec import LinkError, decode
+from queueserver_common.link.curve_key import public_key
 from queueserver_worker.runtime.conversation import Conversation
 from queueserver_worker.runtime.threads import start_thread
 from queueserver_worker.runtime.wakeup import WakePipe
@@ -25,6 +27,20 @@ _HIGH_WATER_MARK = 100
 _LINGER_MS = 200
 _TICK = 1.0
 """Longest wait, seconds: what depends on time alone is looked at this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkKeys:
+    """The manager's public key and the worker's private one."""
+
+    server: bytes
+    secret: bytes = field(repr=False)
+
+    def apply(self, socket: zmq.Socket[bytes]) -> None:
+        """Make a socket that is not connected yet speak to this manager only."""
+        socket.setsockopt(zmq.CURVE_SERVERKEY, self.server)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, public_key(self.secret))
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret)
 
 
 class LinkThread:
@@ -42,7 +58,10 @@ class LinkThread:
         wake: WakePipe,
         on_signal: Callable[[int], None],
         on_tick: Callable[[float], None],
+        keys: LinkKeys | None = None,
     ) -> None:
+        """`keys`: of an encrypted link."""
+        self._keys = keys
         self._address = address
         self._opening_id = opening_id
         self._conversation = conversation
@@ -71,6 +90,8 @@ class LinkThread:
     def _run(self) -> None:
         context = zmq.Context()
         socket = _dialling_socket(context, self._opening_id)
+        if self._keys is not None:
+            self._keys.apply(socket)
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._conversation.started(time.monotonic())
         socket.connect(self._address)

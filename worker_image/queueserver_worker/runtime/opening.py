@@ -10,6 +10,7 @@ from types import FrameType
 
 from queueserver_common.link.messages import EnvironmentPhase
 from queueserver_common.link.worker_config import WorkerConfig
+from queueserver_worker.profile.home import problem_of_home
 from queueserver_worker.runtime.environment import Environment, describe_failure
 from queueserver_worker.runtime.exit_codes import ExitCode
 from queueserver_worker.runtime.instrument_lock import InstrumentLock
@@ -52,6 +53,8 @@ class Opening:
     def open(self) -> None:
         """Open the environment or report why it cannot be opened."""
         self._take_signals()
+        if problem := problem_of_home():
+            _log.warning("%s", problem)
         try:
             self._loading = True
             if self._config.instrument_lock:

@@ -6,21 +6,24 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import NoReturn
 
+from queueserver_common.link.curve_key import KeyFileError, KeyFormatError, check_key, read_key
 from queueserver_common.link.messages import EnvironmentPhase
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_common.permissions import Permissions, PermissionsError
-from queueserver_common.spool import SpoolWriter
+from queueserver_common.spool import SpoolWriter, TerminationMessage
 from queueserver_worker.runtime.commands import Commands
 from queueserver_worker.runtime.console import Console
 from queueserver_worker.runtime.conversation import Conversation, Identity
+from queueserver_worker.runtime.dead_man import DeadMan
 from queueserver_worker.runtime.ending import Ending
 from queueserver_worker.runtime.environment import Environment
 from queueserver_worker.runtime.instrument_lock import InstrumentLock
 from queueserver_worker.runtime.interrupter import Interrupter
 from queueserver_worker.runtime.leaving import Leaving
-from queueserver_worker.runtime.link_thread import LinkThread
+from queueserver_worker.runtime.link_thread import LinkKeys, LinkThread
 from queueserver_worker.runtime.main_thread import MainQueue
 from queueserver_worker.runtime.opening import Opening
 from queueserver_worker.runtime.orphan import OrphanAction, orphan_action
@@ -29,6 +32,9 @@ from queueserver_worker.runtime.release import release
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
 from queueserver_worker.runtime.wakeup import WakePipe
+
+POD_UID_VARIABLE = "POD_UID"
+"""Environment variable with the uid of the pod (downward API)."""
 
 
 class ConfigurationError(Exception):
@@ -42,7 +48,10 @@ class WorkerProcess:
         self._config = config
         self._wake = WakePipe()
         self._state = WorkerState()
-        self._reports = Reports(SpoolWriter(config.spool_dir, config.opening_id))
+        self._reports = Reports(
+            SpoolWriter(config.spool_dir, config.opening_id), TerminationMessage(config.termination_message)
+        )
+        self._dead_man = DeadMan()
         self._main = MainQueue()
         self._interrupter = Interrupter(self._state)
         environment = Environment(_permissions(config))
@@ -56,11 +65,20 @@ class WorkerProcess:
             console.buffer,
             commands.answer,
             lambda reason: self._ending.leave_when_idle(f"The manager does not take this worker: {reason}"),
+            self._terminate,
         )
         self._link = LinkThread(
-            config.link_address, config.opening_id, self._conversation, self._wake, self._on_signal, self._on_tick
+            config.link_address,
+            config.opening_id,
+            self._conversation,
+            self._wake,
+            self._on_signal,
+            self._on_tick,
+            _link_keys(config),
         )
-        self._leaving = Leaving(self._state, self._reports, console, self._link, config.packaged_store_socket)
+        self._leaving = Leaving(
+            self._state, self._reports, console, self._link, self._dead_man, config.packaged_store_socket
+        )
         self._lock = InstrumentLock(config.instrument_lock)
         self._console = console
         self._opening = Opening(config, self._state, environment, self._reports, self._leaving, self._wake, self._lock)
@@ -92,6 +110,12 @@ class WorkerProcess:
         if signum == signal.SIGTERM:
             self._ending.abort_and_leave("The worker was told to end (SIGTERM)")
 
+    def _terminate(self, grace: float, cause: str) -> None:
+        self._dead_man.end_within(grace)
+        self._ending.abort_and_leave(cause)
+        if self._state.view.phase is EnvironmentPhase.LOADING:
+            os.kill(os.getpid(), signal.SIGTERM)  # the way out of startup code that is still running
+
     def _on_tick(self, now: float) -> None:
         view = self._state.view
         if view.phase is EnvironmentPhase.FAILED and self._reports.unstored == 0 and not self._failure_reported:
@@ -117,4 +141,26 @@ def _permissions(config: WorkerConfig) -> Permissions | None:
 
 
 def _identity(config: WorkerConfig) -> Identity:
-    return Identity(config.opening_id, config.token, os.getpid(), socket.gethostname(), time.time(), release())
+    return Identity(
+        config.opening_id,
+        config.token,
+        os.getpid(),
+        socket.gethostname(),
+        time.time(),
+        release(),
+        os.environ.get(POD_UID_VARIABLE, ""),
+    )
+
+
+def _link_keys(config: WorkerConfig) -> LinkKeys | None:
+    if not config.link_server_public_key:
+        return None
+    try:
+        server = check_key(config.link_server_public_key)
+        return LinkKeys(server, read_key(Path(config.link_key_file)))
+    except KeyFileError as error:
+        raise ConfigurationError(str(error)) from None
+    except KeyFormatError:
+        raise ConfigurationError(
+            "The public key of the manager's link in the worker's configuration is not a CURVE key."
+        ) from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from queueserver_common.link.messages import EventBody, ItemEnded, LedgerEntry
-from queueserver_common.spool import SpoolWriter
+from queueserver_common.spool import SpoolWriter, TerminationMessage
 from queueserver_worker.runtime.ledger import ItemLedger
 from queueserver_worker.runtime.outbox import Outbox, OutboxEntry
 
@@ -30,9 +31,10 @@ class ReportsSummary:
 class Reports:
     """Outbox, ledger and spool together; the main thread adds, the link thread takes."""
 
-    def __init__(self, spool: SpoolWriter) -> None:
+    def __init__(self, spool: SpoolWriter, message: TerminationMessage) -> None:
         self._lock = threading.Lock()
         self._spool = spool
+        self._message = message
         self._spooled = 0
         self._outbox = Outbox()
         self._ledger = ItemLedger()
@@ -80,6 +82,9 @@ class Reports:
         """The manager has stored the events up to `seq`."""
         with self._lock:
             self._outbox.stored(seq)
+            if self._outbox.unstored == 0:
+                with contextlib.suppress(OSError):  # what is left there is a repetition, which does no harm
+                    self._message.clear()
 
     @property
     def unstored(self) -> int:
@@ -101,6 +106,7 @@ class Reports:
             self._spool.forget()
             self._spooled = 0
         self._spool.write(ended)
+        self._message.write(ended)
         self._spooled += 1
 
     def _spool_safely(self, ended: ItemEnded, work: Callable[[ItemEnded], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol, cast
@@ -9,12 +10,15 @@ from typing import Any, Protocol, cast
 from queueserver_worker.runtime.outcome import EngineReturn, WayOut, printable
 from queueserver_worker.runtime.state import WorkerState, engine_changed, run_closed, run_opened
 
+_log = logging.getLogger(__name__)
+
 _LARGEST_SCAN_ID = 2**63 - 1
 
 
 class BlueskyEngine(Protocol):
     """The part of `bluesky.RunEngine` that the worker uses (bluesky publishes no types)."""
 
+    md: Any
     state_hook: Callable[[Any, Any], object] | None
     context_managers: list[Any]
     preprocessors: list[Callable[[Any], Any]]
@@ -64,6 +68,16 @@ class Engine:
         # Ctrl-C is not for the worker, and the handler would start a thread for every plan.
         run_engine.context_managers = [m for m in run_engine.context_managers if m is not SigintHandler]
         state.change(lambda view: engine_changed(view, self.state))
+
+    def note(self, key: str, value: str) -> None:
+        """Put a value into the metadata of all runs; an empty one takes away what an earlier opening left there."""
+        try:
+            if value:
+                self._engine.md[key] = value
+            else:
+                self._engine.md.pop(key, None)
+        except Exception as error:
+            _log.warning("The metadata of the RunEngine do not take '%s': %s", key, error)
 
     @property
     def state(self) -> str:

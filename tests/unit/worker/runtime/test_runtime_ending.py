@@ -149,8 +149,8 @@ def test_sigterm_ends_startup_code_that_is_still_running(bench: Bench) -> None:
     manager = bench.manager()
     worker = bench.worker(
         """
-print("connecting", flush=True)
 try:
+    print("connecting", flush=True)
     time.sleep(60)
 finally:
     print("disconnected")

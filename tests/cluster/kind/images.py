@@ -6,7 +6,6 @@ A tree that did not change asks for images that are there already; a changed one
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +33,8 @@ class ProjectImage:
     """Files and folders of the repository that its build reads."""
     usually: str
     target: str = ""
-    base: str = ""
-    """Name of the image of the project that it is built on; empty for the base image of all."""
+    built_on: tuple[tuple[str, str], ...] = ()
+    """Build arguments that name other images of the project: argument, image."""
     context: str = "."
 
 
@@ -64,15 +63,15 @@ IMAGES = (
         "client",
         "tests/cluster/images/client/Dockerfile",
         ("requirements/client.txt", ".dockerignore"),
-        "1 minute",
-        base="manager",
+        "1 minute, 5 s when only the manager changed",
+        built_on=(("MANAGER_IMAGE", "manager"),),
     ),
     ProjectImage(
         "beamline",
         "tests/cluster/images/beamline/Dockerfile",
         ("tests/cluster/images/beamline",),
         "15 s",
-        base="worker",
+        built_on=(("BASE_IMAGE", "worker"),),
         context="tests/cluster/images/beamline",
     ),
 )
@@ -82,26 +81,27 @@ def image_names(base_image: str, root: Path = ROOT) -> dict[str, str]:
     """Return the full name of each image as the tree is now."""
     names: dict[str, str] = {}
     for image in IMAGES:
-        below = names[image.base] if image.base else base_image
+        below = [base_image, *(names[other] for _, other in image.built_on)]
         files = [root / file for file in (image.dockerfile, *image.files)]
         names[image.name] = f"{PREFIX}/{image.name}:{content_key(image, below, architecture(), files=files, base=root)}"
     return names
 
 
-def build_images(engine: Engine, base_image: str, wanted: Iterable[str] | None = None) -> dict[str, str]:
-    """Build the images that are not there yet; returns the names of all that were wanted (default: all)."""
+def build_images(engine: Engine, base_image: str) -> dict[str, str]:
+    """Build the images that are not there yet; returns the full name of each one."""
     names = image_names(base_image)
-    wanted = set(names if wanted is None else wanted)
-    wanted |= {image.base for image in IMAGES if image.name in wanted and image.base}
     for image in IMAGES:
-        if image.name in wanted and not engine.has_image(names[image.name]):
-            _build(engine, image, names[image.name], names[image.base] if image.base else base_image)
-    return {name: full for name, full in names.items() if name in wanted}
+        if not engine.has_image(names[image.name]):
+            arguments = {"BASE_IMAGE": base_image} | {argument: names[other] for argument, other in image.built_on}
+            _build(engine, image, names[image.name], arguments)
+    return names
 
 
-def _build(engine: Engine, image: ProjectImage, name: str, below: str) -> None:
+def _build(engine: Engine, image: ProjectImage, name: str, arguments: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder, step(f"Building the image {name}", image.usually):
-        options = ["--file", str(ROOT / image.dockerfile), "--build-arg", f"BASE_IMAGE={below}", "--tag", name]
+        options = ["--file", str(ROOT / image.dockerfile), "--tag", name]
+        for argument, value in arguments.items():
+            options += ["--build-arg", f"{argument}={value}"]
         options += write_secrets(Path(folder))
         if image.target:
             options += ["--target", image.target]

@@ -15,7 +15,7 @@ from kind.failure import CannotContinue
 from kind.images import PREFIX, PUBLISHED_BASE
 from kind.node_image import make_node_image
 from kind.own_podman import install_packages, missing_packages, own_podman
-from kind.programs import HELM, KIND, KUBERNETES, KUBERNETES_VERSION, OF_THE_NODE, Program, Programs
+from kind.programs import ETCD, HELM, KIND, KUBERNETES, KUBERNETES_VERSION, OF_THE_NODE, Program, Programs
 
 MODULES = Path(__file__).parent
 REGISTRY_VARIABLE = "QUEUESERVER_TEST_REGISTRY"
@@ -32,8 +32,8 @@ class Machine:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """The programs that have to be there before a cluster can be made."""
-        return (KIND, KUBERNETES, HELM) if self.has_registry else (KIND, *OF_THE_NODE, HELM)
+        """The programs that are built before a cluster is made; tests use some of them by themselves."""
+        return (KIND, KUBERNETES, ETCD, HELM) if self.has_registry else (KIND, *OF_THE_NODE, HELM)
 
     def base_image(self, cache: Cache) -> str:
         """Return the image below those of the project, made here where none can be fetched."""

@@ -60,7 +60,7 @@ class Releases:
         self.helm(
             *("upgrade", "--install", OPERATOR_RELEASE, str(ROOT / "charts" / "queueserver-operator")),
             *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", _TIMEOUT),
-            *("--take-ownership",),
+            *("--take-ownership", "--force-conflicts"),
             values={"images": self.image_values(), **(values or {})},
         )
 

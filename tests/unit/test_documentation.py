@@ -45,6 +45,7 @@ KUBECTL_OPTIONS = {"--no-headers", "--server-side", "--type"}
 # tests/cluster/charts asks helm itself.
 HELM_OPTIONS = {
     "--create-namespace",
+    "--force-conflicts",
     "--no-hooks",
     "--reset-then-reuse-values",
     "--reuse-values",

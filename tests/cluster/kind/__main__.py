@@ -1,4 +1,4 @@
-"""A real Kubernetes for tests: `python -m kind up | down | load | check` (see docs/how-to/run-the-cluster-tests.md)."""
+"""A real Kubernetes for tests: `python -m kind up | down | load | stop-node | start-node | check` (see docs/how-to/run-the-cluster-tests.md)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ def main(arguments: list[str]) -> int:
             return check()
         if options.command == "down":
             down(options.name)
+        elif options.command == "stop-node":
+            look(Cache(default_root())).engine.cut_power(options.node)
+        elif options.command == "start-node":
+            look(Cache(default_root())).engine.start(options.node)
         elif os.environ.get(KUBECONFIG_VARIABLE):
             use_existing_cluster(Path(os.environ[KUBECONFIG_VARIABLE]))
         elif options.command == "up":
@@ -129,10 +133,14 @@ def _parser() -> argparse.ArgumentParser:
         ("up", "make a cluster with the images of this tree, or bring the one that is there up to date"),
         ("load", "build the images of this tree and bring them into the cluster"),
         ("down", "delete the cluster"),
+        ("stop-node", "cut the power of a node, by its name as kubectl tells it"),
+        ("start-node", "start a node whose power was cut"),
         ("check", "say whether this machine can run one"),
     ]:
         subparser = commands.add_parser(command, help=purpose, description=purpose)
-        if command != "check":
+        if command.endswith("-node"):
+            subparser.add_argument("node", help="name of the node, which is that of its container as well")
+        elif command != "check":
             subparser.add_argument("--name", default=DEFAULT_NAME, help="name of the cluster (default: %(default)s)")
         if command == "up":
             subparser.add_argument(

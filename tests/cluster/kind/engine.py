@@ -46,6 +46,14 @@ class Engine:
         several = ["--multi-image-archive"] if self.program == "podman" else []
         self.run("save", *several, "--output", archive, *names, failure=f"{self.program} could not save images.")
 
+    def cut_power(self, container: str) -> None:
+        """End all processes of a container at once, as a machine that loses its power."""
+        self.run("kill", "--signal", "KILL", container, failure=f"{container} could not be ended.")
+
+    def start(self, container: str) -> None:
+        """Start a container that had ended, with what it had on its disk."""
+        self.run("start", container, failure=f"{container} could not be started.")
+
     def push(self, name: str, destination: str) -> None:
         """Give an image another name and send it to the registry that this name begins with."""
         self.run("tag", name, destination, failure=f"{self.program} could not name {destination}.")

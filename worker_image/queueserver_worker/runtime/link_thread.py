@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 RECONNECT_MS = 20
 RECONNECT_MAX_MS = 250
+CONNECT_TIMEOUT_MS = 1000
+"""The address of a manager's pod vanishes with it, without an answer; the next attempt asks for the name's new one."""
+
 HEARTBEAT_MS = 1000
 HEARTBEAT_TIMEOUT_MS = 5000
 _HIGH_WATER_MARK = 100
@@ -170,6 +173,7 @@ def _dialling_socket(context: zmq.Context[zmq.Socket[bytes]], opening_id: str) -
     socket.setsockopt(zmq.SNDHWM, _HIGH_WATER_MARK)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS)

@@ -1,6 +1,6 @@
 """The charts as releases in a real cluster, with the images of this tree.
 
-All tests share one operator: release `queueserver-operator` in the namespace `queueserver-system`, for the whole cluster.
+All tests share one operator for the whole cluster: release `queueserver-operator`, namespace `queueserver-system`.
 """
 
 from __future__ import annotations
@@ -11,49 +11,37 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from helm_charts import ROOT, find_helm
+from cluster_of_tests import Kubectl
+from helm_charts import ROOT
 
 OPERATOR_RELEASE = "queueserver-operator"
 OPERATOR_NAMESPACE = "queueserver-system"
 OPERATOR_DEPLOYMENT = "queueserver-operator"
 
-_OUTPUT = ROOT / "build" / "cluster"
 _TIMEOUT = "180s"
 
 
 @dataclass(frozen=True)
 class Releases:
-    """helm and kubectl for one cluster."""
+    """helm for one cluster, with the images of this tree."""
 
-    kubeconfig: Path
+    cluster: Kubectl
     images: Mapping[str, str]
     """Full names of the images of this tree by their short names."""
-    helm_program: str
+    program: str
 
     def helm(self, *words: str, values: Mapping[str, Any] | None = None) -> str:
         """Run helm; returns what it printed, fails with what it said when it did not succeed."""
+        environment = os.environ | {"KUBECONFIG": str(self.cluster.kubeconfig)}
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             file.write(json.dumps(dict(values or {}), ensure_ascii=False))
             file.flush()
-            options = ["--values", file.name] if values is not None else []
-            return self._run(self.helm_program, *words, *options)
-
-    def kubectl(self, *words: str) -> str:
-        """Run kubectl; returns what it printed, fails with what it said when it did not succeed."""
-        built = _OUTPUT / "bin" / "kubectl"
-        return self._run(str(built) if built.exists() else "kubectl", *words)
-
-    def read(self, *words: str) -> dict[str, Any]:
-        """What `kubectl get` tells, parsed."""
-        answer: dict[str, Any] = json.loads(self.kubectl("get", *words, "--output", "json"))
-        return answer
-
-    def names(self, kinds: str, namespace: str) -> list[str]:
-        """Kind and name of the objects of some kinds in a namespace."""
-        return self.kubectl("get", kinds, "--namespace", namespace, "--output", "name").split()
+            command = [self.program, *words, *(["--values", file.name] if values is not None else [])]
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
     def install_operator(self, values: Mapping[str, Any] | None = None) -> None:
         """Install the operator that all tests share, or bring it up to date, and wait until it is ready."""
@@ -69,14 +57,22 @@ class Releases:
         self.helm("uninstall", OPERATOR_RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", _TIMEOUT)
 
     def install(
-        self, release: str, namespace: str, values: Mapping[str, Any] | None = None, *, wait: bool = True
+        self, release: str, place: Kubectl, values: Mapping[str, Any] | None = None, *, wait: bool = True
     ) -> str:
-        """Install a queue server with the simulated profile unless the values say otherwise; returns the notes."""
+        """Install or upgrade a queue server, simulated unless the values say otherwise; returns the notes."""
         return self.helm(
-            *("upgrade", "--install", release, str(ROOT / "charts" / "queueserver"), "--namespace", namespace),
+            *("upgrade", "--install", release, str(ROOT / "charts" / "queueserver"), "--namespace", place.namespace),
             *(("--wait", "--timeout", _TIMEOUT) if wait else ()),
             values={"test": {"image": self.images["manager"]}, **(values or {})},
         )
+
+    def uninstall(self, release: str, place: Kubectl) -> None:
+        """Uninstall a queue server and wait until it is gone."""
+        self.helm("uninstall", release, "--namespace", place.namespace, "--wait", "--timeout", _TIMEOUT)
+
+    def test(self, release: str, place: Kubectl) -> None:
+        """Run `helm test`; fails with what it said when the test does."""
+        assert "Succeeded" in self.helm("test", release, "--namespace", place.namespace)
 
     def image_values(self) -> dict[str, Any]:
         """The value `images` of the operator's chart."""
@@ -85,21 +81,3 @@ class Releases:
             repository, _, tag = self.images[name].rpartition(":")
             named[name] = {"repository": repository, "tag": tag}
         return named
-
-    def _run(self, *command: str) -> str:
-        environment = os.environ | {"KUBECONFIG": str(self.kubeconfig)}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-
-def find_releases() -> Releases | str:
-    """The cluster of the tests with its images, or a sentence that says what is missing."""
-    kubeconfig = Path(os.environ.get("QUEUESERVER_TEST_KUBECONFIG") or _OUTPUT / "kubeconfig")
-    images = _OUTPUT / "images.json"
-    helm = find_helm()
-    if not kubeconfig.is_file() or not images.is_file():
-        return "There is no cluster with the images of this tree: run `make cluster-up`."
-    if helm is None:
-        return "The tests of the charts need helm 4: install it, name it in HELM, or run `make cluster-up`."
-    return Releases(kubeconfig, json.loads(images.read_text()), helm)

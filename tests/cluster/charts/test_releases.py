@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from cluster_of_tests import Kubectl
 from deadline import wait_until
-from helm_release import OPERATOR_DEPLOYMENT, OPERATOR_NAMESPACE, Releases, find_releases
+from helm_charts import find_helm
+from helm_release import OPERATOR_DEPLOYMENT, OPERATOR_NAMESPACE, Releases
 from queueserver_operator.names import FINALIZER, control_secret, data_claim, home_claim
 
 pytestmark = pytest.mark.timeout(600)
@@ -24,134 +26,141 @@ def small(**values: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def releases() -> Releases:
-    found = find_releases()
-    if isinstance(found, str):
-        pytest.fail(found)
-    found.install_operator()
+def releases(cluster: Kubectl, images: dict[str, str]) -> Releases:
+    program = find_helm()
+    if program is None:
+        pytest.fail("The tests of the charts need helm 4: install it, name it in HELM, or run `make cluster-up`.")
+    return Releases(cluster, images, program)
+
+
+@pytest.fixture(autouse=True)
+def operator(releases: Releases, namespace: Kubectl) -> Iterator[None]:
+    """The operator that all tests share is there before and after each test."""
+    releases.install_operator()
+    yield
+    releases.install_operator()
+
+
+@pytest.fixture
+def other_namespace(cluster: Kubectl) -> Iterator[Kubectl]:
+    name = f"charts-{uuid.uuid4().hex[:8]}"
+    cluster("create", "namespace", name)
+    yield cluster.within(name)
+    cluster.delete("namespace", name)
+
+
+def the(place: Kubectl, kind: str, name: str) -> dict[str, Any]:
+    """An object that exists."""
+    found = place.get(kind, name)
+    assert found is not None, f"there is no {kind} {name} in {place.namespace}"
     return found
 
 
-@pytest.fixture
-def namespace(releases: Releases) -> Iterator[str]:
-    yield from made_namespace(releases)
+def names(place: Kubectl, kinds: str) -> list[str]:
+    """Kind and name of all objects of some kinds."""
+    return place("get", kinds, "--output", "name").split()
 
 
-@pytest.fixture
-def other_namespace(releases: Releases) -> Iterator[str]:
-    yield from made_namespace(releases)
-
-
-def made_namespace(releases: Releases) -> Iterator[str]:
-    name = f"charts-{uuid.uuid4().hex[:8]}"
-    releases.kubectl("create", "namespace", name)
-    yield name
-    releases.install_operator()
-    releases.kubectl("delete", "namespace", name, "--timeout=120s")
-
-
-def gone(releases: Releases, namespace: str) -> bool:
-    return releases.names(ANYTHING, namespace) == []
-
-
-def test_a_release_is_ready_when_helm_says_so_and_passes_its_test(releases: Releases, namespace: str):
+def test_a_release_is_ready_when_helm_says_so_and_passes_its_test(releases: Releases, namespace: Kubectl):
     notes = releases.install("one", namespace, small())
-    assert f"helm test one --namespace {namespace}" in notes
-    queue_server = releases.read("queueserver/one", "--namespace", namespace)
+    assert f"helm test one --namespace {namespace.namespace}" in notes
+    queue_server = the(namespace, "queueserver", "one")
     assert [one["status"] for one in queue_server["status"]["conditions"] if one["type"] == "Ready"] == ["True"]
     assert queue_server["status"]["operator"]["identity"] == "queueserver-system/queueserver-operator"
-    assert "Succeeded" in releases.helm("test", "one", "--namespace", namespace)
+    releases.test("one", namespace)
 
 
 def test_releases_live_side_by_side_in_one_namespace_and_in_two(
-    releases: Releases, namespace: str, other_namespace: str
+    releases: Releases, namespace: Kubectl, other_namespace: Kubectl
 ):
     places = [("one", namespace), ("two", namespace), ("one", other_namespace)]
     for release, place in places:
         releases.install(release, place, small(), wait=False)
     for release, place in places:
         releases.install(release, place, small())
-        assert "Succeeded" in releases.helm("test", release, "--namespace", place)
-    releases.helm("uninstall", "one", "--namespace", namespace, "--wait")
-    wait_until(
-        lambda: not [name for name in releases.names(ANYTHING, namespace) if "/one" in name], "the release is gone"
-    )
-    assert "Succeeded" in releases.helm("test", "two", "--namespace", namespace)
-    assert "Succeeded" in releases.helm("test", "one", "--namespace", other_namespace)
+        releases.test(release, place)
+    releases.uninstall("one", namespace)
+    wait_until(lambda: not [name for name in names(namespace, ANYTHING) if "/one" in name], "the release is gone")
+    releases.test("two", namespace)
+    releases.test("one", other_namespace)
 
 
-def test_startup_code_and_permissions_from_files_reach_the_queue_server(releases: Releases, namespace: str):
+def test_startup_code_and_permissions_from_files_reach_the_queue_server(releases: Releases, namespace: Kubectl):
     files = {"00.py": "from bluesky import RunEngine\nRE = RunEngine({})\n"}
     permissions = "user_groups:\n  root:\n    allowed_plans: [null]\n"
     releases.install("files", namespace, small(profileFiles=files, permissions={"inline": permissions}))
-    assert releases.read("configmap/files-profile", "--namespace", namespace)["data"] == files
-    spec = releases.read("queueserver/files", "--namespace", namespace)["spec"]
+    assert the(namespace, "configmap", "files-profile")["data"] == files
+    spec = the(namespace, "queueserver", "files")["spec"]
     assert spec["environment"]["profile"] == {"configMap": {"name": "files-profile"}}
     assert spec["permissions"] == {"inline": permissions}
 
 
-def test_the_operator_uninstalled_first_leaves_everything_running_and_deletable(releases: Releases, namespace: str):
+def test_the_operator_uninstalled_first_leaves_everything_running_and_deletable(
+    releases: Releases, cluster: Kubectl, namespace: Kubectl
+):
     releases.install("one", namespace, small())
-    pod = releases.read("pod/one-manager-0", "--namespace", namespace)["metadata"]["uid"]
+    pod = the(namespace, "pod", "one-manager-0")["metadata"]["uid"]
     releases.uninstall_operator()
-    wait_until(lambda: releases.names("pods,jobs,deployments,roles", OPERATOR_NAMESPACE) == [], "the operator is gone")
-    left = releases.read("queueserver/one", "--namespace", namespace)
+    wait_until(
+        lambda: names(cluster.within(OPERATOR_NAMESPACE), "pods,jobs,deployments,roles") == [], "the operator is gone"
+    )
+    left = the(namespace, "queueserver", "one")
     assert FINALIZER not in left["metadata"].get("finalizers", [])
     assert "operator" not in left["status"]
-    assert releases.read("pod/one-manager-0", "--namespace", namespace)["metadata"]["uid"] == pod
-    assert "Succeeded" in releases.helm("test", "one", "--namespace", namespace)
-    releases.helm("uninstall", "one", "--namespace", namespace, "--wait")
-    wait_until(lambda: gone(releases, namespace), "everything of the queue server is gone", 60)
+    assert the(namespace, "pod", "one-manager-0")["metadata"]["uid"] == pod
+    releases.test("one", namespace)
+    releases.uninstall("one", namespace)
+    wait_until(lambda: names(namespace, ANYTHING) == [], "everything of the queue server is gone", 60)
 
 
-def test_the_operator_installed_again_looks_after_what_it_finds(releases: Releases, namespace: str):
+def test_the_operator_installed_again_looks_after_what_it_finds(releases: Releases, namespace: Kubectl):
     releases.install("one", namespace, small())
     releases.uninstall_operator()
-    definitions = releases.names("customresourcedefinitions", namespace)
+    definitions = names(namespace, "customresourcedefinitions")
     assert sum("queueserver.blueskyproject.io" in name for name in definitions) == 2
     releases.install_operator()
 
     def taken() -> bool:
-        one = releases.read("queueserver/one", "--namespace", namespace)
+        one = the(namespace, "queueserver", "one")
         return FINALIZER in one["metadata"].get("finalizers", []) and "operator" in one["status"]
 
     wait_until(taken, "the QueueServer has its operator again")
-    assert "Succeeded" in releases.helm("test", "one", "--namespace", namespace)
+    releases.test("one", namespace)
 
 
 def test_the_queue_server_uninstalled_first_leaves_its_data_and_a_new_release_finds_them(
-    releases: Releases, namespace: str
+    releases: Releases, namespace: Kubectl
 ):
     releases.install("one", namespace, small())
-    secret = releases.read(f"secret/{control_secret('one')}", "--namespace", namespace)
-    releases.helm("uninstall", "one", "--namespace", namespace, "--wait")
-    wait_until(lambda: gone(releases, namespace), "everything but the data is gone", 60)
-    claims = releases.names("persistentvolumeclaims", namespace)
+    secret = the(namespace, "secret", control_secret("one"))
+    releases.uninstall("one", namespace)
+    wait_until(lambda: names(namespace, ANYTHING) == [], "everything but the data is gone", 60)
+    claims = names(namespace, "persistentvolumeclaims")
     assert claims == [f"persistentvolumeclaim/{data_claim('one')}", f"persistentvolumeclaim/{home_claim('one')}"]
     releases.install("one", namespace, small())
-    assert releases.read(f"secret/{control_secret('one')}", "--namespace", namespace)["data"] == secret["data"]
+    assert the(namespace, "secret", control_secret("one"))["data"] == secret["data"]
 
 
-def test_data_go_with_the_release_when_that_was_asked_for(releases: Releases, namespace: str):
+def test_data_go_with_the_release_when_that_was_asked_for(releases: Releases, namespace: Kubectl):
     releases.install("one", namespace, small(storage={"reclaim": "Delete"}))
-    releases.helm("uninstall", "one", "--namespace", namespace, "--wait")
-    wait_until(lambda: gone(releases, namespace), "everything is gone", 60)
-    wait_until(lambda: releases.names("persistentvolumeclaims", namespace) == [], "the claims are gone", 60)
-    wait_until(lambda: releases.names("secrets", namespace) == [], "the Secrets are gone", 60)
+    releases.uninstall("one", namespace)
+    wait_until(lambda: names(namespace, ANYTHING) == [], "everything is gone", 60)
+    wait_until(lambda: names(namespace, "persistentvolumeclaims") == [], "the claims are gone", 60)
+    wait_until(lambda: names(namespace, "secrets") == [], "the Secrets are gone", 60)
 
 
-def test_a_queue_server_that_is_to_stay_stays(releases: Releases, namespace: str):
+def test_a_queue_server_that_is_to_stay_stays(releases: Releases, namespace: Kubectl):
     releases.install("one", namespace, small(keepOnUninstall=True))
-    pod = releases.read("pod/one-manager-0", "--namespace", namespace)["metadata"]["uid"]
-    releases.helm("uninstall", "one", "--namespace", namespace, "--wait")
-    assert "deletionTimestamp" not in releases.read("queueserver/one", "--namespace", namespace)["metadata"]
-    assert releases.read("pod/one-manager-0", "--namespace", namespace)["metadata"]["uid"] == pod
+    pod = the(namespace, "pod", "one-manager-0")["metadata"]["uid"]
+    releases.uninstall("one", namespace)
+    assert "deletionTimestamp" not in the(namespace, "queueserver", "one")["metadata"]
+    assert the(namespace, "pod", "one-manager-0")["metadata"]["uid"] == pod
 
 
-def test_the_operator_is_one_pod_with_the_rights_of_its_own_account(releases: Releases, namespace: str):
-    deployment = releases.read(f"deployment/{OPERATOR_DEPLOYMENT}", "--namespace", OPERATOR_NAMESPACE)
+def test_the_operator_is_one_pod_with_the_rights_of_its_own_account(cluster: Kubectl, namespace: Kubectl):
+    deployment = the(cluster.within(OPERATOR_NAMESPACE), "deployment", OPERATOR_DEPLOYMENT)
     assert deployment["status"]["readyReplicas"] == deployment["spec"]["replicas"] == 1
     account = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_DEPLOYMENT}"
-    answer = releases.kubectl("auth", "can-i", "--as", account, "--list", "--namespace", namespace)
+    answer = namespace("auth", "can-i", "--as", account, "--list")
     rights = {line.split()[0]: line for line in answer.splitlines()}
     assert rights["secrets"].endswith("[get create patch delete]")

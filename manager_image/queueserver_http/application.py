@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import secrets
+from collections.abc import Sequence
 from types import ModuleType
 
 from queueserver_http.access.policies import AccessPolicy
@@ -17,17 +18,20 @@ from queueserver_http.configuration_sources import ConfigurationError
 from queueserver_http.console_handlers import ConsoleHandlers
 from queueserver_http.cors import Cors
 from queueserver_http.figures import Figures
+from queueserver_http.gateway import Application as ASGIApplication
 from queueserver_http.gateway import Gateway, Handler, Limits
 from queueserver_http.http import Receive, Scope, Send
 from queueserver_http.identity import Identifier, Identity, SingleUser
+from queueserver_http.legacy import LEGACY_ROUTES, LegacyHandlers
 from queueserver_http.limits import FailedLogins
 from queueserver_http.manager_client import ManagerClient
 from queueserver_http.manager_handlers import ManagerHandlers
 from queueserver_http.operating_handlers import OperatingHandlers
-from queueserver_http.routes import HTTP_ROUTES
+from queueserver_http.routes import HTTP_ROUTES, Route
 from queueserver_http.streams.console import Console
 from queueserver_http.streams.statuses import Statuses
 from queueserver_http.subscription import Subscription
+from queueserver_http.token_review import TokenReview
 from queueserver_http.upload_handlers import UploadHandlers
 from queueserver_http.websockets import Websockets
 
@@ -101,7 +105,9 @@ class _Running:
         roles = application.policy.roles
         identifier: Identifier = accounts or SingleUser(application.single_user_key, roles)
         anonymous = configuration.authentication.allow_anonymous_access
-        identity = Identity(identifier, roles, allow_anonymous=anonymous)
+        kubernetes = configuration.authentication.kubernetes
+        self._token_review = TokenReview(kubernetes, roles) if kubernetes.enabled else None
+        identity = Identity(identifier, roles, allow_anonymous=anonymous, token_review=self._token_review)
         self._manager = _manager_client(configuration.qserver_zmq_configuration)
         manager = ManagerHandlers(self._manager, application.resources)
         self._console, self._statuses = Console(), Statuses()
@@ -120,8 +126,11 @@ class _Running:
         figures = Figures()
         self._watch(figures)
         metrics = configuration.metrics.prometheus
+        routes = (*HTTP_ROUTES, *(LEGACY_ROUTES if server.legacy_endpoints else ()))
         handlers = _handlers(
+            routes,
             manager,
+            LegacyHandlers(manager),
             ConsoleHandlers(self._console),
             UploadHandlers(manager, application.modules),
             AuthHandlers(identity, accounts, application.authenticators, FailedLogins()),
@@ -133,7 +142,9 @@ class _Running:
             cors=cors,
             figures=figures,
             access_log=AccessLog(enabled=server.access_log),
-            limits=Limits(server.body_limit, server.request_limit),
+            limits=Limits(server.body_limit, server.response_bytesize_limit, server.request_limit),
+            routes=routes,
+            custom=_custom_application(server.custom_routers),
         )
 
     def _on_status(self, payload: bytes) -> None:
@@ -161,6 +172,8 @@ class _Running:
         self._manager.close()
         if self._accounts is not None:
             await self._accounts.close()
+        if self._token_review is not None:
+            await self._token_review.close()
         await self._policy.close()
 
 
@@ -185,12 +198,20 @@ def _manager_client(zmq: ZmqSection) -> ManagerClient:
     )
 
 
-def _handlers(*groups: object) -> dict[str, Handler]:
+def _handlers(routes: Sequence[Route], *groups: object) -> dict[str, Handler]:
     """The handlers of all actions of the route table: methods of the same names."""
     found: dict[str, Handler] = {}
-    for action in {route.action for route in HTTP_ROUTES}:
+    for action in {route.action for route in routes}:
         [found[action]] = [getattr(group, action) for group in groups if hasattr(group, action)]
     return found
+
+
+def _custom_application(names: Sequence[str]) -> ASGIApplication | None:
+    if not names:
+        return None
+    from queueserver_http.custom import custom_application  # FastAPI takes memory that few servers need
+
+    return custom_application(names)
 
 
 def _module(name: str) -> ModuleType:

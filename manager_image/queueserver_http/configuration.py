@@ -108,8 +108,8 @@ class AuthenticationSection(Section):
     access_token_max_age: Annotated[int, Field(gt=0)] = 900
     refresh_token_max_age: Annotated[int, Field(gt=0)] = 604_800
     session_max_age: Annotated[int, Field(gt=0)] = 365 * 86_400
+    """Seconds, these three."""
     kubernetes: KubernetesSection = KubernetesSection()
-    """Seconds, all three of them above."""
 
     @field_validator("single_user_api_key")
     @classmethod

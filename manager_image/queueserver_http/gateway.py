@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from queueserver_http.access_log import AccessLog
@@ -14,10 +14,22 @@ from queueserver_http.cors import Cors
 from queueserver_http.credentials import Kind, check_csrf, keep_key_in_cookie, presented
 from queueserver_http.errors import HttpError, not_found
 from queueserver_http.figures import Figures
-from queueserver_http.http import AnyReply, Receive, Reply, Request, Scope, Send, StreamReply, error_reply
+from queueserver_http.http import (
+    JSON,
+    AnyReply,
+    Message,
+    Receive,
+    Reply,
+    Request,
+    Scope,
+    Send,
+    StreamReply,
+    error_reply,
+)
 from queueserver_http.identity import Identity, check_scope
-from queueserver_http.routes import HTTP_ROUTES, PUBLIC, Route
+from queueserver_http.routes import AUTHENTICATED, HTTP_ROUTES, PUBLIC, Route
 
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handler = Callable[[Request], Awaitable[AnyReply]]
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -32,11 +44,16 @@ _TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _log = logging.getLogger("bluesky_httpserver")
 
 
+_CUSTOM = Route("GET", "custom", AUTHENTICATED, "custom")
+"""Stands for the routes that a site added. Nobody gets there without credentials; scopes are checked there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what one client may cost. `body`: bytes; `requests`: at the same time."""
+    """Bounds of what one client may cost. `body`, `reply`: bytes; `requests`: at once."""
 
     body: int = 32 * 1024 * 1024
+    reply: int = 300_000_000
     requests: int = 2000
 
 
@@ -52,8 +69,10 @@ class Gateway:
         figures: Figures,
         access_log: AccessLog,
         limits: Limits,
-        routes: tuple[Route, ...] = HTTP_ROUTES,
+        routes: Sequence[Route] = HTTP_ROUTES,
+        custom: Application | None = None,
     ) -> None:
+        self._custom = custom
         self._identity = identity
         self._cors = cors
         self._figures = figures
@@ -89,6 +108,8 @@ class Gateway:
             if preflight is None:
                 route, handler = self._find(request)
                 reply = await self._answer(request, route, handler)
+                if isinstance(reply, Reply) and len(reply.body) > self._limits.reply:
+                    raise HttpError(413, f"The reply would be longer than {self._limits.reply} bytes.")
             else:
                 reply = preflight
         except HttpError as error:
@@ -116,7 +137,9 @@ class Gateway:
                     request.path_values, table = match.groupdict(), known
                     break
             else:
-                raise not_found()
+                if self._custom is None:
+                    raise not_found()
+                return _CUSTOM, self._pass_on
         if path == "/api":
             raise HttpError(307, "The path is /api/.", [(b"location", f"{root or ''}/api/".encode("latin-1"))])
         verb = "GET" if request.verb == "HEAD" else request.verb
@@ -140,6 +163,14 @@ class Gateway:
             if credentials.source == "query":
                 keep_key_in_cookie(request, credentials.secret)
         return await handler(request)
+
+    async def _pass_on(self, request: Request) -> AnyReply:
+        """The reply of a route that the site added."""
+        assert self._custom is not None
+        request.scope.setdefault("state", {})["principal"] = request.principal
+        collected = _Collected(self._limits.reply)
+        await self._custom(request.scope, request.receive, collected.send)
+        return collected.reply()
 
     async def _send(self, request: Request, reply: AnyReply, seconds: float, send: Send) -> int:
         """Send a reply; returns the bytes of its body."""
@@ -186,3 +217,27 @@ class Gateway:
             gone.cancel()
         await send({"type": "http.response.body", "body": b""})
         return size
+
+
+class _Collected:
+    """Takes the reply of another application as a whole."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._status = 500
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body = bytearray()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            self._headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
+        elif message["type"] == "http.response.body":
+            self._body += message.get("body", b"")
+            if len(self._body) > self._limit:
+                raise HttpError(413, f"The reply would be longer than {self._limit} bytes.")
+
+    def reply(self) -> Reply:
+        media = next((value for name, value in self._headers if name == b"content-type"), JSON)
+        others = [one for one in self._headers if one[0] not in (b"content-type", b"content-length")]
+        return Reply(bytes(self._body), self._status, media, others)

@@ -60,6 +60,11 @@ class Request:
         self.principal: Principal
 
     @property
+    def receive(self) -> Receive:
+        """The messages of the body, for another application."""
+        return self._receive
+
+    @property
     def verb(self) -> str:
         verb: str = self.scope.get("method", "GET")
         return verb

@@ -11,6 +11,7 @@ from queueserver_http.credentials import Credentials, Kind
 from queueserver_http.errors import unauthorized
 from queueserver_http.principal import Principal, anonymous, single_user
 from queueserver_http.routes import AUTHENTICATED, PUBLIC
+from queueserver_http.token_review import TokenReview, is_foreign
 
 _TICKET_LIFE_S = 30
 _MOST_TICKETS = 10_000
@@ -47,8 +48,16 @@ class SingleUser:
 class Identity:
     """Turns credentials into principals, and issues tickets for websockets."""
 
-    def __init__(self, identifier: Identifier, roles: dict[str, frozenset[str]], *, allow_anonymous: bool) -> None:
+    def __init__(
+        self,
+        identifier: Identifier,
+        roles: dict[str, frozenset[str]],
+        *,
+        allow_anonymous: bool,
+        token_review: TokenReview | None = None,
+    ) -> None:
         self._identifier = identifier
+        self._token_review = token_review
         self._anonymous = anonymous(roles) if allow_anonymous else None
         self._tickets: dict[str, tuple[float, Principal]] = {}
 
@@ -57,6 +66,8 @@ class Identity:
         if credentials.kind is Kind.API_KEY:
             return await self._identifier.by_api_key(credentials.secret)
         if credentials.kind is Kind.TOKEN:
+            if self._token_review is not None and is_foreign(credentials.secret):
+                return await self._token_review.by_token(credentials.secret)
             return await self._identifier.by_token(credentials.secret)
         if self._anonymous is not None:
             return self._anonymous

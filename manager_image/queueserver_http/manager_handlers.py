@@ -27,7 +27,7 @@ class ManagerHandlers:
 
     async def call(self, request: Request) -> AnyReply:
         """The method with the body's keys as its parameters."""
-        return Reply(await self._forward(request, await request.parameters()))
+        return Reply(await self.forward(request, await request.parameters()))
 
     async def status(self, request: Request) -> AnyReply:
         """The cached status, or a new one for `reload`."""
@@ -42,13 +42,13 @@ class ManagerHandlers:
             if "mode" in parameters:
                 raise bad_request("Give the modes either in 'mode' or as keys of the body, not both.")
             parameters["mode"] = flat
-        return Reply(await self._forward(request, parameters))
+        return Reply(await self.forward(request, parameters))
 
     async def plans(self, request: Request) -> AnyReply:
         """Descriptions of plans; with `reduced` only what a form for a plan needs."""
         parameters = await request.parameters()
         reduced = parameters.pop("reduced", False)
-        body = await self._forward(request, parameters)
+        body = await self.forward(request, parameters)
         if reduced is not True:
             return Reply(body)
         reply = orjson.loads(body)
@@ -61,7 +61,7 @@ class ManagerHandlers:
         parameters: dict[str, Any] = {"items": items}
         if lock_key is not None:
             parameters["lock_key"] = lock_key
-        return await self._forward(request, parameters)
+        return await self.forward(request, parameters)
 
     async def sleep(self, request: Request) -> AnyReply:
         """Answer after `time` seconds: for tests of clients."""
@@ -71,7 +71,8 @@ class ManagerHandlers:
         await asyncio.sleep(seconds)
         return json_reply({"success": True, "msg": ""})
 
-    async def _forward(self, request: Request, parameters: dict[str, Any]) -> bytes:
+    async def forward(self, request: Request, parameters: dict[str, Any]) -> bytes:
+        """The manager's reply to the method of the route, as the user of the request."""
         route = request.route
         if route.reload:
             parameters.pop("reload", None)

@@ -125,7 +125,8 @@ class _Server(uvicorn.Server):
         port = listening[0].getsockname()[1]
         self._announce(port)
         signal.signal(signal.SIGTERM, _after_the_end)
-        with contextlib.suppress(KeyboardInterrupt):  # raised again by uvicorn after an orderly end
+        # After an orderly end uvicorn raises again what ended it; after a start that failed, SystemExit.
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
             self.run(sockets=listening)
         return 0 if self.started else EXIT_CONFIGURATION
 

@@ -1,4 +1,7 @@
-"""A real Kubernetes for tests: `python -m kind up | down | load | stop-node | start-node | check` (see docs/how-to/run-the-cluster-tests.md)."""
+"""A real Kubernetes for tests: `python -m kind up | load | down | stop-node | start-node | check`.
+
+The page docs/how-to/run-the-cluster-tests.md tells what a person needs to know of it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 from kind.cache import Cache, default_root
 from kind.clusters import Cluster, push
 from kind.failure import CannotContinue
-from kind.images import ROOT, build_images
+from kind.images import ROOT, build_images, chart_values
 from kind.machine import Machine, look, reasons_against
 from kind.programs import HELM, KIND, KUBERNETES, Program, Programs
 from kind.progress import say
@@ -19,6 +22,8 @@ from kind.progress import say
 OUTPUT = ROOT / "build" / "cluster"
 PROGRAMS = OUTPUT / "bin"
 IMAGES_FILE = OUTPUT / "images.json"
+VALUES_FILE = OUTPUT / "operator-values.json"
+"""Values of the operator's chart for the images of this tree."""
 DEFAULT_NAME = "queueserver"
 KUBECONFIG_VARIABLE = "QUEUESERVER_TEST_KUBECONFIG"
 """An existing cluster, to be used instead of one made here."""
@@ -118,6 +123,7 @@ def _load(cluster: Cluster, machine: Machine, cache: Cache) -> None:
 def _write_names(images: dict[str, str]) -> None:
     OUTPUT.mkdir(parents=True, exist_ok=True)
     IMAGES_FILE.write_text(json.dumps(images, indent=2) + "\n")
+    VALUES_FILE.write_text(json.dumps({"images": chart_values(images)}, indent=2) + "\n")
 
 
 def _cluster(name: str, machine: Machine, programs: Programs, needed: tuple[Program, ...]) -> Cluster:

@@ -6,6 +6,7 @@ A tree that did not change asks for images that are there already; a changed one
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def image_names(base_image: str, root: Path = ROOT) -> dict[str, str]:
         files = [root / file for file in (image.dockerfile, *image.files)]
         names[image.name] = f"{PREFIX}/{image.name}:{content_key(image, below, architecture(), files=files, base=root)}"
     return names
+
+
+def chart_values(images: Mapping[str, str]) -> dict[str, object]:
+    """Value `images` of the operator's chart for images by their full names."""
+    named = {name: images[name].rpartition(":") for name in ("operator", "manager", "worker")}
+    return {"registry": ""} | {name: {"repository": path, "tag": tag} for name, (path, _, tag) in named.items()}
 
 
 def build_images(engine: Engine, base_image: str) -> dict[str, str]:

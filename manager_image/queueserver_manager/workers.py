@@ -34,6 +34,7 @@ from queueserver_manager.core.effects import (
     FindWorker,
     KillWorker,
     LaunchWorker,
+    LetGoOfWorker,
     PrepareWorker,
     TellWorker,
     WelcomeWorker,
@@ -106,6 +107,8 @@ class Workers:
                 self._find(Sighting(opening_id, host, pid, pod_uid))
             case KillWorker(opening_id, grace, keep_remains):
                 self.launcher.kill(opening_id, grace, keep_remains=keep_remains)
+            case LetGoOfWorker(opening_id):
+                self.launcher.let_go(opening_id)
             case PrepareWorker():
                 self.launcher.prepare()
             case _:

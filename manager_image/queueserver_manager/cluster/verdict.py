@@ -62,8 +62,6 @@ class Going:
 class Deleted:
     """The WorkerEnvironment was deleted, and the worker may be alive."""
 
-    ending: str
-
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -91,9 +89,9 @@ def judge(evidence: Evidence) -> Verdict:
         return Contradicted(gone) if evidence.heard else WorkerEnd(evidence.opening_id, gone)
     if environment is not None and environment.confirmed_dead and environment.confirmed_dead == evidence.pod_uid:
         return WorkerEnd(evidence.opening_id, "an administrator confirmed that the worker is dead")
-    ending = "" if pod is None else ending_cause(pod)
     if environment is None or environment.deleting:
-        return Deleted(ending or "its WorkerEnvironment was deleted")
+        return Deleted()
+    ending = "" if pod is None else ending_cause(pod)
     if environment.failure and not evidence.heard and not ending:
         return Failed(environment.failure)
     return Going(ending)

@@ -78,6 +78,13 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class LetGoOfWorker:
+    """The worker of an opening is leaving by itself: what stands for it outside of the manager is needed no more."""
+
+    opening_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareWorker:
     """Get ready for a quick next opening."""
 
@@ -96,6 +103,7 @@ Effect = (
     | LaunchWorker
     | FindWorker
     | KillWorker
+    | LetGoOfWorker
     | PrepareWorker
     | LeaveManager
 )

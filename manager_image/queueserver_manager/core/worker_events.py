@@ -27,7 +27,7 @@ from queueserver_manager.core import execution, items
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED, begin_opening, destroy, token_hash
 from queueserver_manager.core.decision import Decision
-from queueserver_manager.core.effects import AcknowledgeEvents, AskWorker, KillWorker
+from queueserver_manager.core.effects import AcknowledgeEvents, AskWorker, KillWorker, LetGoOfWorker
 from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import SetField
@@ -205,6 +205,9 @@ def command_result(core: Core, result: CommandResult, now: float) -> Decision:
         # It may be one that the worker knows by another command: its ledger tells.
         state.running.refusal = result.msg or "The worker does not run the item and gives no reason."
         d.cause(AskWorker(state.running.opening_id))
+    elif isinstance(body, Leave) and result.ok and environment is not None:
+        if environment.stage is EnvironmentStage.CLOSING:
+            d.cause(LetGoOfWorker(environment.opening_id))
     elif isinstance(body, Leave) and not result.ok and environment is not None and not environment.failure:
         if environment.stage is not EnvironmentStage.CLOSING:
             return conclude(core, d, now)

@@ -82,6 +82,9 @@ class Launcher(Protocol):
     def link_changed(self, opening_id: str) -> None:
         """The worker fell silent, or is heard again: with other evidence that may prove its end."""
 
+    def let_go(self, opening_id: str) -> None:
+        """The worker is leaving by itself; its end is still to be proved."""
+
     def kill(self, opening_id: str, grace: float, *, keep_remains: bool = False) -> None:
         """End the worker: ask it to abort and leave, then end it by force after `grace` seconds.
 

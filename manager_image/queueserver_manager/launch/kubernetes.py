@@ -134,6 +134,11 @@ class KubernetesLauncher:
         if (opening := self._openings.get(opening_id)) is not None:
             self._look(opening)
 
+    def let_go(self, opening_id: str) -> None:
+        """Delete the WorkerEnvironment now: the pod is then removed with the end of the worker and not after it."""
+        if (opening := self._openings.get(opening_id)) is not None:
+            self._remove(opening)
+
     def kill(self, opening_id: str, grace: float, *, keep_remains: bool = False) -> None:
         """Ask the worker over the link, which reaches it at once, and delete its WorkerEnvironment.
 
@@ -241,11 +246,9 @@ class KubernetesLauncher:
                 if opening.first("contradicted"):
                     _log.warning("%s, and the worker is still heard: it is told to end.", _sentence(cause))
                     self._reports.ask_to_end(opening.opening_id, _SLACK, _sentence(cause))
-            case Deleted(ending):
+            case Deleted():
                 if not opening.removed and opening.first("deleted"):
                     self._reports.environment_deleted(opening.opening_id)
-                elif not opening.killed:
-                    self._tell_ending(opening, ending)
             case Failed(reason):
                 self._fail(opening, reason)
             case Going(ending):

@@ -184,6 +184,9 @@ class ProcessLauncher:
     def link_changed(self, opening_id: str) -> None:
         """Nothing follows from it: a process is watched by its descriptor."""
 
+    def let_go(self, opening_id: str) -> None:
+        """Nothing but the process stands for a local worker."""
+
     def _adopt(self, handle: WorkerHandle) -> bool | None:
         if handle.opening_id in self._workers:
             return True

@@ -16,11 +16,12 @@ from queueserver_common.permissions_file import load_permissions_file
 from queueserver_manager.core import items
 from queueserver_manager.core.core import Core
 from queueserver_manager.core.lists import EMPTY
+from queueserver_manager.core.locks import Lock
 from queueserver_manager.core.queue import RANK_GAP
 from queueserver_manager.core.writes import SetField, StoredState, Write
 from queueserver_manager.settings.model import Settings
 from queueserver_manager.store.redis_store import RedisStore
-from queueserver_manager.store.upstream_import import import_writes, read_upstream
+from queueserver_manager.store.upstream_import import UpstreamLock, import_writes, read_upstream
 
 _log = logging.getLogger("bluesky_queueserver.manager.manager")
 
@@ -36,6 +37,8 @@ async def load_state(store: RedisStore, settings: Settings) -> StoredState:
         writes.append(SetField("mode", items.encode(upstream.queue_mode)))
     if upstream.permissions is not None:
         writes.append(SetField("permissions", items.encode(upstream.permissions)))
+    if upstream.lock is not None:
+        writes.append(SetField("lock", _lock_of(upstream.lock).encode(_new_uid())))
     await store.commit(_new_uid(), writes)
     _log.info("%s", upstream.summary())
     return await store.load()
@@ -106,3 +109,16 @@ def load_permissions(core: Core, stored: StoredState, settings: Settings, *, res
 
 def _new_uid() -> str:
     return str(uuid.uuid4())
+
+
+def _lock_of(found: UpstreamLock) -> Lock:
+    """The lock as this manager keeps it: its key is hashed."""
+    return Lock.with_key(
+        found.key,
+        _new_uid(),
+        environment=found.environment,
+        queue=found.queue,
+        user=found.user or "",
+        time=time.time() if found.time is None else found.time,
+        note=found.note,
+    )

@@ -12,6 +12,7 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -25,10 +26,12 @@ from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.terminal import TerminalWriter
 from queueserver_manager.api.wire import Encoding
 from queueserver_manager.core import recovery, termination
-from queueserver_manager.core.core import Core, CoreSettings
+from queueserver_manager.core.core import Core
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import Write
+from queueserver_manager.core_settings import core_settings
 from queueserver_manager.exit_codes import REFUSED, SETTINGS
+from queueserver_manager.files import read_files
 from queueserver_manager.health import HealthServer
 from queueserver_manager.initial_state import load_last_exit_status, load_lists, load_permissions, load_state
 from queueserver_manager.launch.process import ProcessLauncher
@@ -179,7 +182,8 @@ class Manager:
         self._store = store
         self._console = console
         self._encoding = Encoding(settings.zmq_encoding)
-        self.service = Service(Core(_new_uid, _core_settings(settings)), store.redis, self._encoding, _new_uid)
+        self.service = Service(Core(_new_uid, core_settings(settings)), store.redis, self._encoding, _new_uid)
+        self.service.lookups.read_files = partial(read_files, settings)
         self.workers = Workers(
             self.service,
             epoch,
@@ -299,15 +303,6 @@ class Manager:
         self._console.disconnect()
         if self.service.info is not None:
             self.service.info.close()
-
-
-def _core_settings(settings: Settings) -> CoreSettings:
-    return CoreSettings(
-        destroy_grace=settings.destroy_grace,
-        secret_openings=not settings.in_cluster,
-        permissions_from_worker=settings.in_cluster and settings.user_group_permissions_path is None,
-        workers_wait=settings.in_cluster,
-    )
 
 
 def _open_info_socket(settings: Settings, encoding: Encoding, keys: CurveServerKeys | None) -> InfoSocket:

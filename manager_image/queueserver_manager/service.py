@@ -20,11 +20,11 @@ from queueserver_manager.core import recovery
 from queueserver_manager.core.core import Core
 from queueserver_manager.core.decision import AwaitWorker, Decision, Reply
 from queueserver_manager.core.effects import Effect, LeaveManager
-from queueserver_manager.core.information_methods import check_history_clear
 from queueserver_manager.core.methods import METHODS
 from queueserver_manager.core.requests import StoreAway, Work, decide, refuse
 from queueserver_manager.core.status import status_mapping, stored_fields
 from queueserver_manager.exit_codes import CRASHED, FENCED
+from queueserver_manager.lookups import LookUp, Lookups
 from queueserver_manager.store.errors import Fenced, StoreError
 from queueserver_manager.store.redis_store import RedisStore
 
@@ -68,6 +68,7 @@ class Service:
         """Called whenever the status may have changed."""
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """Resolved with the exit code when the manager is to leave."""
+        self.lookups = Lookups(core, store)
         self._encoding = encoding
         self._new_uid = new_uid
         self._loop = asyncio.get_running_loop()
@@ -107,8 +108,9 @@ class Service:
             return
         if request.method in ("status", "ping"):
             self._answer_status(request)
-        elif request.method == "history_clear" and self._names_history(request.params):
-            self._in_background(self._look_up_history(request))
+        elif self.committer.connected and (look_up := self.lookups.wanted_by(request.method, request.params)):
+            self._working[request.client[0]] = deque()
+            self._in_background(self._decide_after(look_up, request))
         else:
             self._decide(request)
 
@@ -132,19 +134,8 @@ class Service:
         for later in self._working.pop(request.client[0]):
             self.on_request(later)
 
-    def _names_history(self, params: object) -> bool:
-        return isinstance(params, Mapping) and isinstance(params.get("item_uid"), str) and self.committer.connected
-
-    async def _look_up_history(self, request: Request) -> None:
-        """`history_clear` by uid: the entry's number stands in the store only."""
-        self._working[request.client[0]] = deque()
-        uid = request.params["item_uid"]
-        try:
-            check_history_clear(request.params)
-            number = await self.store.history_seq_of(uid)
-            self.core.history_numbers = {} if number is None else {uid: number}
-        except Exception:  # refused or unreachable: the decision says so
-            self.core.history_numbers = {}
+    async def _decide_after(self, look_up: LookUp, request: Request) -> None:
+        await look_up()
         self._decide(request)
         for later in self._working.pop(request.client[0]):
             self.on_request(later)

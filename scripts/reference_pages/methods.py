@@ -9,9 +9,6 @@ from queueserver_manager.core.parameters import LOCK_KEY, Parameter
 from reference_pages import markdown
 from reference_pages.markdown import code, table
 
-REQUIRED = frozenset({"item", "user", "user_group"})
-"""Parameters that handlers insist on by themselves, because other checks come first."""
-
 _INTRODUCTION = """\
 A request is one 0MQ frame with an encoded mapping, `{"method": NAME, "params": {...}}`, sent by a REQ socket to port
 60615; `params` may be left out. The reply is one frame with a mapping. JSON is the default encoding; `--zmq-encoding`
@@ -21,13 +18,11 @@ Every reply but that of `status` and `ping` tells `success` and, when it is fals
 Checks are made in this order: names of parameters, lock key, presence and types, state of the manager. A refused
 request changes nothing.
 
-- **Guarded by**: the lock that a `lock_key` opens. These methods take `lock_key`, a string or null.{lock}
+- **Guarded by**: the lock that a `lock_key` opens. These methods take `lock_key`, a string or null; it is
+  needed while that lock is set, and ignored otherwise.
 - **Error prefix**: stands before the reason, except where the state of the manager is the reason.
 - **On refusal**: the values besides `success` and `msg`. An accepted request brings the same names.
 - **While Redis is away**: whether the method is answered then."""
-
-_NO_LOCK = """
-  There is no method to lock anything in this release: the key is checked for its type and not needed."""
 
 _PLACES = """\
 ## Places in the queue
@@ -63,7 +58,7 @@ def page() -> str:
     return markdown.page(
         "Methods of the control socket",
         "the table in `queueserver_manager.core.methods`",
-        _INTRODUCTION.replace("{lock}", "" if "lock" in METHODS else _NO_LOCK),
+        _INTRODUCTION,
         overview,
         _PLACES,
         _ADDED,
@@ -91,6 +86,6 @@ def _section(method: Method) -> str:
 
 
 def _parameter(parameter: Parameter) -> tuple[str, str, str]:
-    required = bool(parameter.missing) or parameter.name in REQUIRED
+    required = bool(parameter.missing) or parameter.required
     default = "" if parameter.default is None else code(json.dumps(parameter.default))
     return code(parameter.name), parameter.kind, "required" if required else default

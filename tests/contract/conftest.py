@@ -7,20 +7,22 @@ from typing import Any
 
 import pytest
 
-from contract_manager import ContractManager
+from contract_manager import EMERGENCY_KEY, ContractManager
 from published_client import AsyncClient, BlockingClient, Client
+
+EMERGENCY = {"QSERVER_EMERGENCY_LOCK_KEY_FOR_SERVER": EMERGENCY_KEY}
 
 
 @pytest.fixture(scope="session")
 def manager_with_environment() -> Iterator[ContractManager]:
-    with ContractManager() as manager:
+    with ContractManager(environment=EMERGENCY) as manager:
         manager.open_environment()
         yield manager
 
 
 @pytest.fixture(scope="session")
 def manager_without_environment() -> Iterator[ContractManager]:
-    with ContractManager() as manager:
+    with ContractManager(environment=EMERGENCY) as manager:
         manager.open_environment()  # from the first opening the lists of plans and devices are known
         manager.close_environment()
         yield manager

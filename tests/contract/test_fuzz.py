@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract_manager import CALLER, COUNT, QUICK, STOP_INSTRUCTION, ContractManager, plan
+from contract_manager import CALLER, COUNT, EMERGENCY_KEY, QUICK, STOP_INSTRUCTION, ContractManager, plan
 from contract_methods import SUPPORTED
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
@@ -91,6 +91,12 @@ _items = st.one_of(
 )
 
 
+_rules = st.dictionaries(
+    st.sampled_from([f"{verb}_{kind}" for verb in ("allowed", "forbidden") for kind in ("plans", "devices")]),
+    st.lists(st.sampled_from([None, "count", ":^c", ":(", ":", "a.b", ":?.*:depth=2"]) | _text, max_size=3),
+)
+
+
 def _parameter(name: str, uids: list[str]) -> st.SearchStrategy[Any]:
     """Values of a parameter of which many come close to being right."""
     uid = st.sampled_from([*uids, "no such uid"])
@@ -104,9 +110,14 @@ def _parameter(name: str, uids: list[str]) -> st.SearchStrategy[Any]:
         "option": st.sampled_from(["deferred", "immediate", "active", "open", "closed"]),
         "pos": st.integers(-6, 6) | st.sampled_from(["front", "back"]),
         "pos_dest": st.integers(-6, 6) | st.sampled_from(["front", "back"]),
-        "lock_key": st.none() | st.just("key"),
+        "lock_key": st.none() | st.sampled_from(["key", EMERGENCY_KEY]),
         "size": st.integers(-6, 6),
         "enable": st.just(False),
+        "note": st.just("a note"),
+        "test_name": st.just("reserve_kernel"),
+        "user_group_permissions": st.fixed_dictionaries(
+            {"user_groups": st.dictionaries(st.sampled_from(["root", "primary", "other"]), _rules | _values)}
+        ),
     }
     return near.get(name, uid if name.endswith("uid") else st.booleans()) | _values
 
@@ -178,11 +189,14 @@ def test_any_parameters(closed_manager: ContractManager, method: str) -> None:
         after = manager.raw(manager.encode({"method": "queue_get"}))
         if not reply["success"]:
             assert after == queue, f"{method} was refused and changed the queue: {params!r}"
+        elif method == "lock":
+            manager.accepted("unlock", lock_key=EMERGENCY_KEY)
         elif after != queue:
             uids = manager.fill(4)
             queue = manager.raw(manager.encode({"method": "queue_get"}))
 
     check()
+    manager.accepted("permissions_reload")
 
 
 @pytest.mark.parametrize("method", [*ENDS_THE_MANAGER, *SLOW])

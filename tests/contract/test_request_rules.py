@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract_manager import CALLER, QUICK, ContractManager
-from contract_methods import SUPPORTED
+from contract_methods import ENVIRONMENT_LOCK, QUEUE_LOCK, SUPPORTED
 
 
 @pytest.mark.parametrize("method", SUPPORTED)
@@ -36,7 +36,7 @@ def test_ping_and_status_check_nothing(closed_manager: ContractManager, method: 
     assert closed_manager.decode(frame).keys() == reply.keys()
 
 
-@pytest.mark.parametrize("method", [name for name, (_, supported, _) in SUPPORTED.items() if "lock_key" in supported])
+@pytest.mark.parametrize("method", [*QUEUE_LOCK, *ENVIRONMENT_LOCK])
 def test_a_lock_key_of_a_wrong_type_is_refused_before_other_parameters(
     closed_manager: ContractManager, method: str
 ) -> None:

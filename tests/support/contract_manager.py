@@ -20,6 +20,9 @@ PROFILE = {
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 """UUID4 text."""
 
+EMERGENCY_KEY = "key of the tests' administrator"
+"""Emergency lock key of the managers that tests share."""
+
 Item = dict[str, Any]
 
 STOP_INSTRUCTION: Item = {"item_type": "instruction", "name": "queue_stop"}
@@ -103,6 +106,7 @@ class ContractManager(RunningManager):
 
     def reset(self, *, environment: bool) -> None:
         """An idle manager with nothing in queue and history, default modes, and an environment or none."""
+        self.call("unlock", lock_key=EMERGENCY_KEY)
         self.accepted("queue_autostart", enable=False)
         self.accepted("queue_clear")
         status = self.status()

@@ -17,6 +17,8 @@ SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "devices_allowed": ("", ["user_group"], {"devices_allowed": {}, "devices_allowed_uid": None}),
     "devices_existing": ("", [], {"devices_existing": {}, "devices_existing_uid": None}),
     "permissions_get": (ERROR, [], {"user_group_permissions": {}}),
+    "permissions_set": (ERROR, ["user_group_permissions", "lock_key"], {}),
+    "permissions_reload": (ERROR, ["restore_plans_devices", "restore_permissions", "lock_key"], {}),
     "history_get": (ERROR, [], {"items": [], "plan_history_uid": ""}),
     "history_clear": (ERROR, ["size", "item_uid", "lock_key"], {}),
     "environment_open": (ERROR, ["lock_key"], {}),
@@ -63,7 +65,44 @@ SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "re_abort": (ERROR, ["lock_key"], {}),
     "re_halt": (ERROR, ["lock_key"], {}),
     "re_runs": (ERROR, ["option"], {"run_list": [], "run_list_uid": ""}),
+    "lock": (ERROR, ["lock_key", "note", "environment", "queue", "user"], {"lock_info": {}, "lock_info_uid": None}),
+    "lock_info": (ERROR, ["lock_key"], {"lock_info": {}, "lock_info_uid": None}),
+    "unlock": (ERROR, ["lock_key"], {"lock_info": {}, "lock_info_uid": None}),
     "manager_stop": (ERROR, ["option"], {}),
     "manager_kill": (ERROR, [], {}),
+    "manager_test": (ERROR, ["test_name"], {}),
 }
 """Prefix, supported parameters and failure values of every method but `ping` and `status`."""
+
+QUEUE_LOCK = (
+    "permissions_reload",
+    "permissions_set",
+    "queue_mode_set",
+    "queue_item_add",
+    "queue_item_add_batch",
+    "queue_item_update",
+    "queue_item_remove",
+    "queue_item_remove_batch",
+    "queue_item_move",
+    "queue_item_move_batch",
+    "queue_clear",
+    "history_clear",
+)
+"""Methods that the lock of the queue guards (zmq-api 2.1)."""
+
+ENVIRONMENT_LOCK = (
+    "queue_item_execute",
+    "environment_open",
+    "environment_close",
+    "environment_destroy",
+    "queue_start",
+    "queue_stop",
+    "queue_stop_cancel",
+    "queue_autostart",
+    "re_pause",
+    "re_resume",
+    "re_stop",
+    "re_abort",
+    "re_halt",
+)
+"""Methods that the lock of the environment guards (zmq-api 2.1)."""

@@ -11,6 +11,7 @@ from queueserver_manager.core.decision import AwaitWorker, Decision, Refusal, Re
 from queueserver_manager.core.effects import KillWorker, LaunchWorker, LeaveManager, TellWorker
 from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState
 from queueserver_manager.core.parameters import Params
+from queueserver_manager.core.refusal_codes import Code
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import SetField
 
@@ -21,6 +22,7 @@ TIMED_OUT = "Timeout occurred while processing the request"
 DESTROYED = "RE Worker environment was destroyed"
 PAUSE_OPTIONS = ("deferred", "immediate")
 STOP_OPTIONS = ("safe_off", "safe_on")
+KERNEL_TESTS = ("reserve_kernel",)
 
 S = ManagerState
 
@@ -224,3 +226,11 @@ def go_on_leaving(core: Core, d: Decision) -> None:
 def manager_kill(core: Core, params: Params, d: Decision, now: float) -> None:
     """Test hook: the manager stops answering, its supervisor starts it again; there is no reply."""
     d.hang = True
+
+
+def manager_test(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """Test hook: the only test is one of the IPython kernel, which plain Python workers do not have."""
+    name = params.get("test_name")
+    if name not in KERNEL_TESTS:
+        raise Refusal(f"Unknown test: {name!r}. Known tests: {list(KERNEL_TESTS)}")
+    raise Refusal("IPython kernel mode is not enabled", code=Code.WRONG_STATE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from queueserver_common.link.messages import CommandBody, Run, SetPermissions
 from queueserver_common.permissions import Permissions
@@ -18,6 +18,7 @@ from queueserver_manager.core.decision import Decision, Refusal
 from queueserver_manager.core.effects import TellWorker
 from queueserver_manager.core.lists import PlansAndDevices
 from queueserver_manager.core.model import UID_NAMES, EnvironmentStage, LinkState, State
+from queueserver_manager.core.permission_methods import ReadFiles
 from queueserver_manager.core.states import ManagerState, check_transition
 from queueserver_manager.core.writes import SetField
 
@@ -34,6 +35,10 @@ class CoreSettings:
     """The source of permissions is the file beside the worker's startup code."""
     workers_wait: bool = False
     """Also an idle worker waits for the next manager without limit: it is left alone when this one is asked to end."""
+    emergency_lock_key: str = field(default="", repr=False)
+    """Key that unlocks whatever the lock key is; empty: there is none."""
+    permissions_from_file: bool = True
+    """Whether `permissions_reload` may read the permissions file."""
 
 
 class Core:
@@ -48,6 +53,8 @@ class Core:
         """Commands to the worker that wait for an answer."""
         self.history_numbers: dict[str, int] = {}
         """Numbers of the history entries that the request in hand names by uid; looked up in the store before it."""
+        self.read_files: ReadFiles | None = None
+        """What `permissions_reload` found in files; read before the request in hand is decided."""
         self.recorded: deque[str] = deque(maxlen=200)
         """Items whose end this manager has written to the history; more than a worker's ledger holds."""
         self.store_connected = True

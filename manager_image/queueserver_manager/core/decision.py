@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from queueserver_manager.core.effects import Effect
+from queueserver_manager.core.refusal_codes import Code
 from queueserver_manager.core.writes import Write
 
 Reply = Mapping[str, Any]
@@ -19,9 +20,10 @@ class Refusal(Exception):
     (refusals because of the state, zmq-api 2 rule 5).
     """
 
-    def __init__(self, msg: str, *, prefixed: bool = True, **extra: Any) -> None:
+    def __init__(self, msg: str, *, code: Code = Code.INVALID_PARAMETER, prefixed: bool = True, **extra: Any) -> None:
         super().__init__(msg)
         self.msg = msg
+        self.code = code
         self.prefixed = prefixed
         self.extra = extra
 

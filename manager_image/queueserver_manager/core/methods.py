@@ -11,11 +11,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from queueserver_manager.core import batch_methods, control_methods, information_methods, queue_methods
+from queueserver_manager.core import (
+    batch_methods,
+    control_methods,
+    information_methods,
+    lock_methods,
+    permission_methods,
+    queue_methods,
+)
 from queueserver_manager.core.parameters import LOCK_KEY, Parameter
 
 
-class Lock(StrEnum):
+class Guard(StrEnum):
     """The lock that guards a method (zmq-api 2.1)."""
 
     QUEUE = "queue"
@@ -31,7 +38,7 @@ class Method:
     handler: Callable[..., Any]
     parameters: tuple[Parameter, ...] = ()
     prefix: str = ""
-    lock: Lock | None = None
+    lock: Guard | None = None
     failure: Mapping[str, Any] = field(default_factory=dict)
     """Values besides `success` and `msg` in the reply to a refused request."""
     needs_store: bool = False
@@ -43,9 +50,9 @@ _UID = Parameter("uid", "string")
 _BEFORE = Parameter("before_uid", "string")
 _AFTER = Parameter("after_uid", "string")
 _POS_DEST = Parameter("pos_dest", "integer, 'front' or 'back'")
-_ITEM = Parameter("item", "item")
-_USER = Parameter("user", "string")
-_GROUP = Parameter("user_group", "string")
+_ITEM = Parameter("item", "item", required=True)
+_USER = Parameter("user", "string", required=True)
+_GROUP = Parameter("user_group", "string", required=True)
 _CALLER = (_GROUP, _USER)
 _NO_UIDS = "Request does not contain the list of UIDs"
 _UIDS = Parameter(
@@ -57,9 +64,16 @@ _UIDS = Parameter(
 )
 _ALLOWED_GROUP = Parameter("user_group", "string", missing="Incorrect request format: user group is not specified")
 
-_MODULES = (queue_methods, batch_methods, control_methods, information_methods)
+_MODULES = (
+    queue_methods,
+    batch_methods,
+    control_methods,
+    information_methods,
+    permission_methods,
+    lock_methods,
+)
 
-_Q, _E = Lock.QUEUE, Lock.ENVIRONMENT
+_Q, _E = Guard.QUEUE, Guard.ENVIRONMENT
 _ERROR = "Error: "
 
 
@@ -89,6 +103,12 @@ def _information(name: str, summary: str, *parameters: Parameter, prefix: str = 
     return Method(name, summary, _handler(name), parameters, prefix, None, failure)
 
 
+def _lock(name: str, summary: str, *parameters: Parameter, needs_store: bool = False) -> Method:
+    """A method about the lock."""
+    failure: dict[str, Any] = {"lock_info": {}, "lock_info_uid": None}
+    return Method(name, summary, _handler(name), parameters, _ERROR, None, failure, needs_store)
+
+
 def _lists(name: str, summary: str, *parameters: Parameter) -> Method:
     failure: dict[str, Any] = {name: {}, f"{name}_uid": None}
     return Method(name, summary, _handler(name), parameters, "", None, failure)
@@ -104,6 +124,24 @@ _TABLE = (
     _lists("devices_allowed", "Devices that a group may use.", _ALLOWED_GROUP),
     _lists("devices_existing", "All devices of the environment."),
     _information("permissions_get", "The user group permissions.", prefix=_ERROR, user_group_permissions={}),
+    _queue(
+        "permissions_set",
+        "Replace the user group permissions.",
+        _ERROR,
+        (
+            Parameter(
+                "user_group_permissions",
+                "mapping",
+                missing="Parameter 'user_group_permissions' is missing",
+            ),
+        ),
+    ),
+    _queue(
+        "permissions_reload",
+        "Read the permissions file again, and if wished the file with existing plans and devices.",
+        _ERROR,
+        (_flag("restore_plans_devices", False), _flag("restore_permissions", True)),
+    ),
     _information("history_get", "Items that came to their end.", prefix=_ERROR, items=[], plan_history_uid=""),
     _queue(
         "history_clear",
@@ -230,6 +268,23 @@ _TABLE = (
         run_list=[],
         run_list_uid="",
     ),
+    _lock(
+        "lock",
+        "Lock environment, queue or both: their methods then need the key.",
+        Parameter("lock_key", "string", required=True),
+        Parameter("note", "string"),
+        _flag("environment", False),
+        _flag("queue", False),
+        Parameter("user", "string", required=True),
+        needs_store=True,
+    ),
+    _lock("lock_info", "Who has locked what; a key that is given is checked.", Parameter("lock_key", "string")),
+    _lock(
+        "unlock",
+        "Unlock with the key of the lock or the emergency key.",
+        Parameter("lock_key", "string", required=True),
+        needs_store=True,
+    ),
     Method(
         "manager_stop",
         "End the manager.",
@@ -239,6 +294,13 @@ _TABLE = (
         needs_store=True,
     ),
     Method("manager_kill", "Test hook: stop answering.", _handler("manager_kill"), (), _ERROR),
+    Method(
+        "manager_test",
+        "Test hook: tests of the IPython kernel.",
+        _handler("manager_test"),
+        (Parameter("test_name", "string"),),
+        _ERROR,
+    ),
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in _TABLE}

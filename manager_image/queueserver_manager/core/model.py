@@ -10,6 +10,7 @@ from typing import Any
 from queueserver_common.link.messages import Run, Snapshot
 from queueserver_manager.core import items
 from queueserver_manager.core.items import Item
+from queueserver_manager.core.locks import Lock
 from queueserver_manager.core.queue import PlanQueue
 from queueserver_manager.core.states import ManagerState
 
@@ -138,6 +139,7 @@ class State:
     mode: QueueMode = field(default_factory=QueueMode)
     autostart: bool = False
     stop_pending: bool = False
+    lock: Lock | None = None
     history_first: int = 0
     history_next: int = 0
     environment: Environment | None = None

@@ -16,7 +16,7 @@ class Parameter:
     """One parameter of a method.
 
     `missing` and `wrong` are the contract's texts; `wrong` may name {value}, {type} and {repr}. A parameter without
-    `types` takes any value, and one without `missing` is optional with `default`.
+    `types` takes any value, and one without `missing` is optional with `default` (unless `required`).
     """
 
     name: str
@@ -26,6 +26,8 @@ class Parameter:
     types: tuple[type, ...] = ()
     missing: str = ""
     wrong: str = ""
+    required: bool = False
+    """For the documentation: the handler insists on it, after checks of its own."""
 
     def check(self, params: Params) -> None:
         """Raise `Refusal` when the parameter is missing or of a wrong type."""

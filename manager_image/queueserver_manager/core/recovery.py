@@ -25,6 +25,7 @@ from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED, token_hash
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import DismissWorker, FindWorker, KillWorker, TellWorker, WelcomeWorker
+from queueserver_manager.core.locks import Lock
 from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState, QueueMode, RunningItem
 from queueserver_manager.core.queue import PlanQueue, QueuedItem
 from queueserver_manager.core.states import ManagerState
@@ -52,6 +53,11 @@ def restore(core: Core, stored: StoredState) -> None:
     state.stop_pending = json.loads(fields.get("stop_pending", b"false"))
     state.worker_seq = json.loads(fields.get("worker_seq", b"0"))
     state.permissions_source = json.loads(fields.get("permissions_source", b'""'))
+    if "lock" in fields:
+        state.lock, state.uids["lock_info_uid"] = Lock.decode(fields["lock"])
+    elif state.lock is not None:  # the store lost it
+        state.lock = None
+        core.renew("lock_info_uid")
     environment = fields.get("environment")
     state.environment = None if environment is None else Environment.decode(environment)
     if state.environment is None:

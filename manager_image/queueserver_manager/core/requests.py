@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING
 
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.decision import Decision, Refusal, Reply
-from queueserver_manager.core.methods import METHODS, Method
+from queueserver_manager.core.locks import check_key
+from queueserver_manager.core.methods import METHODS, Guard, Method
 from queueserver_manager.core.parameters import Params, check_lock_key, check_supported
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
+
+
+def check_lock(core: Core, guard: Guard, key: str | None) -> None:
+    """Raise `Refusal` when the lock guards the method and the key does not open it (zmq-api 2.1)."""
+    lock = core.state.lock
+    if lock is not None and (lock.queue if guard is Guard.QUEUE else lock.environment):
+        check_key(lock, key, emergency_key=bool(core.settings.emergency_lock_key))
 
 
 class StoreAway(Refusal):
@@ -67,7 +75,7 @@ def decide(core: Core, name: str, params: object, now: float) -> Decision | Work
 
 def _check(core: Core, method: Method, params: Params) -> None:
     if method.lock is not None:
-        check_lock_key(params)
+        check_lock(core, method.lock, check_lock_key(params))
     for parameter in method.parameters:
         parameter.check(params)
     if method.needs_store and not core.store_connected:

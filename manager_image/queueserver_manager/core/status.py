@@ -31,7 +31,7 @@ def status_mapping(state: State, *, version: str, time: str, status_uid: str, st
         "status_uid": status_uid,
         **{name: uids[name] for name in UID_NAMES},
         "plan_queue_mode": state.mode.as_mapping(),
-        "lock": {"environment": False, "queue": False},
+        "lock": _locked(state),
         "worker_link": state.link.value,
         "store": store,
         "environment_error": state.environment_error,
@@ -48,8 +48,15 @@ def stored_fields(state: State) -> dict[str, Any]:
         "queue_autostart_enabled": state.autostart,
         "plan_queue_uid": state.uids["plan_queue_uid"],
         "plan_history_uid": state.uids["plan_history_uid"],
+        "lock_info_uid": state.uids["lock_info_uid"],
         "plan_queue_mode": state.mode.as_mapping(),
+        "lock": _locked(state),
     }
+
+
+def _locked(state: State) -> dict[str, bool]:
+    lock = state.lock
+    return {"environment": lock is not None and lock.environment, "queue": lock is not None and lock.queue}
 
 
 def _environment_state(state: State) -> str:

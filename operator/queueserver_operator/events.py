@@ -41,7 +41,8 @@ class EventPoster:
             try:
                 await self._api.create(manifest(event, self._instance, time.time()))
             except ApiError as error:
-                logger.warning("an Event could not be posted: %s", error)
+                level = logging.DEBUG if error.namespace_ending else logging.WARNING
+                logger.log(level, "an Event could not be posted: %s", error)
 
 
 def manifest(event: PostEvent, instance: str, now: float) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 10.0
     settings.execution.default_backoff = 15.0
-    settings.queueing.worker_limit = 50
+    settings.queueing.worker_limit = 100
+    settings.queueing.idle_timeout = 0.1  # a worker of an object that waits keeps another object from having one
     for kind in (POD, STATEFUL_SET, VOLUME_CLAIM):
         settings.watching.label_selectors[kind.plural] = QUEUE_SERVER_LABEL
     return settings

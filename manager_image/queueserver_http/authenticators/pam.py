@@ -35,9 +35,12 @@ class _Conversation(ctypes.Structure):
 
 
 class PAMAuthenticator(PasswordAuthenticator):
-    """`service`: the name of the PAM service whose rules are used. Accounts that PAM refuses are refused."""
+    """`service`: the name of the PAM service whose rules are used. Accounts that PAM refuses are refused.
 
-    def __init__(self, service: str = "login") -> None:
+    `config_dir`: a directory of services other than the system's.
+    """
+
+    def __init__(self, service: str = "login", config_dir: str | None = None) -> None:
         path = ctypes.util.find_library("pam")
         if path is None:
             raise ValueError("this machine has no PAM library (libpam)")
@@ -50,6 +53,7 @@ class PAMAuthenticator(PasswordAuthenticator):
         self._pam.pam_authenticate.argtypes = self._pam.pam_acct_mgmt.argtypes = [ctypes.c_void_p, ctypes.c_int]
         self._pam.pam_end.argtypes = [ctypes.c_void_p, ctypes.c_int]
         self._service = service.encode()
+        self._config_dir = config_dir.encode() if config_dir else None
 
     async def authenticate(self, username: str, password: str) -> str | None:
         return username if await asyncio.to_thread(self._check, username.encode(), password.encode()) else None
@@ -65,7 +69,11 @@ class PAMAuthenticator(PasswordAuthenticator):
 
         handle = ctypes.c_void_p()
         conversation = _Conversation(_CONVERSATION(answer), None)
-        code = self._pam.pam_start(self._service, username, ctypes.byref(conversation), ctypes.byref(handle))
+        begin = (self._service, username, ctypes.byref(conversation))
+        if self._config_dir is None:
+            code = self._pam.pam_start(*begin, ctypes.byref(handle))
+        else:
+            code = self._pam.pam_start_confdir(*begin, self._config_dir, ctypes.byref(handle))
         if code != _SUCCESS:
             return False
         try:

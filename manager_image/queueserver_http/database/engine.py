@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -19,6 +20,10 @@ _BUSY_S = 10
 """Seconds that a statement waits for another process that writes to the same SQLite file."""
 
 
+_CONNECT_S = 10
+"""Seconds for a connection to PostgreSQL."""
+
+
 class DatabaseError(ValueError):
     """A database that cannot be used; the text is a sentence and holds no password."""
 
@@ -33,9 +38,7 @@ def open_database(uri: str, *, pool_size: int = 5, pre_ping: bool = True) -> Eng
             pool_size=1 if _in_memory(url) else pool_size,
             max_overflow=0,
             pool_pre_ping=pre_ping,
-            connect_args={"timeout": _BUSY_S, "check_same_thread": False}
-            if url.drivername.startswith("sqlite")
-            else {},
+            connect_args=_arguments(url),
         )
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _prepare_sqlite)
@@ -71,6 +74,12 @@ def _url(uri: str) -> URL:
     elif kind == "sqlite":
         url = url.set(drivername="sqlite")
     return url
+
+
+def _arguments(url: URL) -> dict[str, Any]:
+    if url.drivername == "sqlite":
+        return {"timeout": _BUSY_S, "check_same_thread": False}
+    return {"connect_timeout": _CONNECT_S} if url.drivername == "postgresql+psycopg" else {}
 
 
 def _in_memory(url: URL) -> bool:

@@ -1,0 +1,240 @@
+"""Real servers that know users: PostgreSQL for accounts, slapd, an OpenID Connect provider."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from process_table import free_ports
+
+_DEADLINE = 30.0
+_POSTGRES = (Path("/usr/lib/postgresql"), "bin/postgres")
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _DEADLINE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert process.poll() is None, "the server ended at its start"
+            assert time.monotonic() < deadline, "the server does not listen"
+            time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+# PostgreSQL ------------------------------------------------------------------------------------------------------
+
+
+def postgres_programs() -> Path | None:
+    """The directory of Debian's PostgreSQL; None when it is not installed."""
+    found = sorted(_POSTGRES[0].glob(f"*/{_POSTGRES[1]}"))
+    return found[-1].parent if found else None
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """A fresh PostgreSQL; yields the uri of its database. As root it runs as the user `postgres`, as it demands."""
+    programs = postgres_programs()
+    assert programs is not None
+    user = {"user": "postgres"} if os.getuid() == 0 else {}
+    directory = Path(tempfile.mkdtemp(prefix="qst-pg-", dir="/tmp"))
+    [port] = free_ports(1)
+    try:
+        if user:
+            shutil.chown(directory, "postgres")
+        data = directory / "data"
+        word = directory / "password"
+        word.write_text("a password")
+        word.chmod(0o644)
+        initdb = [programs / "initdb", "-D", data, "-U", "tester", "--auth=scram-sha-256", f"--pwfile={word}", "-N"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=directory, **user)  # type: ignore[call-overload]
+        options = [programs / "postgres", "-D", data, "-p", str(port), "-k", directory, "-F"]
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen([*map(str, options)], stdout=log, stderr=log, cwd=directory, **user)  # type: ignore[call-overload]
+        try:
+            _wait_for_port(port, process)
+            yield f"postgresql://tester:a%20password@127.0.0.1:{port}/postgres"
+        finally:
+            _end(process)
+    finally:
+        shutil.rmtree(directory)
+
+
+# LDAP ------------------------------------------------------------------------------------------------------------
+
+SLAPD = shutil.which("slapd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+
+_SLAPD_CONFIGURATION = """
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {directory}/slapd.pid
+database mdb
+directory {directory}/data
+suffix "dc=example,dc=org"
+rootdn "cn=admin,dc=example,dc=org"
+rootpw admin_password
+access to attrs=userPassword by anonymous auth by * none
+access to * by users read by * none
+"""
+
+_LDIF = """
+dn: dc=example,dc=org
+objectClass: dcObject
+objectClass: organization
+o: Example
+dc: example
+
+dn: ou=people,dc=example,dc=org
+objectClass: organizationalUnit
+ou: people
+
+dn: uid=bob,ou=people,dc=example,dc=org
+objectClass: inetOrgPerson
+uid: bob
+cn: Bob
+sn: Bob
+userPassword: bob_password
+
+dn: uid=eve,ou=people,dc=example,dc=org
+objectClass: inetOrgPerson
+uid: eve
+cn: Eve
+sn: Eve
+userPassword: eve_password
+
+dn: cn=beamline,dc=example,dc=org
+objectClass: groupOfNames
+cn: beamline
+member: uid=bob,ou=people,dc=example,dc=org
+"""
+
+
+@contextmanager
+def running_slapd(directory: Path) -> Iterator[int]:
+    """An LDAP server with the users bob and eve; yields its port."""
+    assert SLAPD is not None
+    (directory / "data").mkdir()
+    configuration = directory / "slapd.conf"
+    configuration.write_text(_SLAPD_CONFIGURATION.format(directory=directory))
+    add = [str(Path(SLAPD).with_name("slapadd")), "-f", str(configuration)]
+    subprocess.run(add, input=_LDIF.encode(), check=True, capture_output=True)
+    [port] = free_ports(1)
+    with (directory / "log").open("wb") as log:
+        command = [SLAPD, "-f", str(configuration), "-h", f"ldap://127.0.0.1:{port}/", "-d", "0"]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _wait_for_port(port, process)
+        yield port
+    finally:
+        _end(process)
+
+
+# OpenID Connect --------------------------------------------------------------------------------------------------
+
+
+class OpenIdProvider:
+    """The authorization code flow with PKCE over real HTTP. Everybody who comes is logged in with `claims`."""
+
+    def __init__(self) -> None:
+        self.client_id, self.client_secret = "queueserver", "the secret of the client"
+        self.claims: dict[str, Any] = {"email": "bob"}
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._codes: dict[str, dict[str, str]] = {}
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                url = urlsplit(self.path)
+                if url.path == "/authorize":
+                    query = {name: values[0] for name, values in parse_qs(url.query).items()}
+                    self.send_response(302)
+                    self.send_header("Location", provider.authorize(query))
+                    self.end_headers()
+                    return
+                self._answer(provider.discovery() if "well-known" in url.path else provider.keys())
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                form = {name: values[0] for name, values in parse_qs(body).items()}
+                token = provider.exchange(form, self.headers.get("Authorization", ""))
+                self._answer({"id_token": token, "token_type": "Bearer"} if token else {"error": "no"}, bool(token))
+
+            def _answer(self, value: Any, good: bool = True) -> None:
+                self.send_response(200 if good else 400)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.write(json.dumps(value).encode())
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def __enter__(self) -> OpenIdProvider:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def discovery(self) -> dict[str, str]:
+        return {
+            "issuer": self.url,
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "jwks_uri": f"{self.url}/keys",
+        }
+
+    def keys(self) -> dict[str, Any]:
+        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
+        return {"keys": [{**public, "kid": "1", "use": "sig", "alg": "RS256"}]}
+
+    def authorize(self, query: dict[str, str]) -> str:
+        code = secrets.token_hex(16)
+        self._codes[code] = query
+        return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+
+    def exchange(self, form: dict[str, str], authorization: str) -> str | None:
+        query = self._codes.pop(form["code"], None)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=")
+        basic = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
+        if query is None or authorization != f"Basic {basic}" or query["code_challenge"] != challenge.decode():
+            return None
+        now = int(time.time())
+        claims = {"iss": self.url, "aud": self.client_id, "iat": now, "exp": now + 60, "nonce": query["nonce"]}
+        return jwt.encode({**claims, **self.claims}, self.key, "RS256", headers={"kid": "1"})

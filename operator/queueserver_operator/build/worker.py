@@ -38,6 +38,8 @@ SIMULATED_PROFILE = "/opt/queueserver/sim_profile"
 OPENING_DIR = "/etc/queueserver/opening"
 LINK_KEY_DIR = "/etc/queueserver/link"
 CONFIG_FILE = "worker.json"
+TERMINATION_MESSAGE = "/dev/termination-log"
+"""Where Kubernetes reads the last words of a container, unless the container says otherwise."""
 
 _SCRIPTS = (".py", ".ipy")
 _OPENING_VOLUME = "opening"
@@ -125,6 +127,8 @@ def _worker_config(spec: QueueServerSpec, opening_id: str, link_server_public_ke
         "busy_orphan_timeout": 0.0,
         "link_server_public_key": link_server_public_key,
         "link_key_file": f"{LINK_KEY_DIR}/private_key",
+        # The end of an item that was not stored yet outlives the worker in its pod's status.
+        "termination_message": TERMINATION_MESSAGE,
     }
 
 
@@ -171,6 +175,7 @@ def _container(spec: QueueServerSpec, options: Options) -> dict[str, Any]:
         "envFrom": [dict(one) for one in template.pod.env_from],
         "resources": dict(template.pod.resources),
         "securityContext": dict(CONTAINER_SECURITY),
+        "terminationMessagePath": TERMINATION_MESSAGE,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [*mounts, *(dict(mount) for mount in template.pod.volume_mounts)],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queueserver_common.spool import read_termination_message
 from queueserver_operator.conditions import Trouble
 from queueserver_operator.observed import Claim, Container, Observed, Pod, Termination
 
@@ -36,8 +37,11 @@ def pod_trouble(pod: Pod, observed: Observed, now: float) -> Trouble | None:
 
 
 def last_words(ended: Termination | None) -> str:
-    """The last lines that a container wrote, for the end of a sentence."""
-    message = ended.message.strip() if ended else ""
+    """The last lines that a container wrote, for the end of a sentence.
+
+    A worker may have left the end of an item there instead, which is for the manager to read.
+    """
+    message = ended.message.strip() if ended and not read_termination_message(ended.message) else ""
     return f": {message}" if message else "."
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from operator_world import OPENING, SIMULATED, START, World, refusal, set_node
 from queueserver_common.cluster import environment_name
+from queueserver_common.link.messages import ExitStatus, ItemEnded
 from queueserver_common.link.worker_config import WorkerConfig
+from queueserver_common.spool import TerminationMessage
 from queueserver_operator.model import CreateOnly, DeleteObject, OpenGate, PatchStatus, PostEvent, TakeLease
 from queueserver_operator.observed import PodEvent
 
@@ -343,6 +346,18 @@ def test_events_tell_what_a_person_wants_to_know():
     (event,) = [one for one in some.posted if one.reason == "Error"]
     assert isinstance(event, PostEvent)
     assert event.message.endswith("ValueError: no such motor")
+
+
+def test_an_end_that_waits_for_the_manager_in_the_termination_message_is_not_told_to_people(tmp_path: Path):
+    some = World(SIMULATED)
+    name = some.opened()
+    config = WorkerConfig.from_json(some.get("ConfigMap", name)["data"]["worker.json"])
+    assert config.termination_message == "/dev/termination-log"
+    file = tmp_path / "termination-log"
+    TerminationMessage(str(file)).write(ItemEnded("item", ExitStatus.COMPLETED, 1.0, 2.0))
+    some.end_worker(name, 1, message=file.read_text())
+    some.settle()
+    assert some.status(name)["end"]["message"] == "The worker ended with exit code 1."
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,20 @@ PROGRAMS = {
 }
 OTHER_PROGRAMS_OPTIONS = {"--now", "--user", "--upgrade", "--help"}  # of systemctl, uv, and of everybody
 KUBECTL_OPTIONS = {"--no-headers", "--server-side", "--type"}
+# tests/cluster/test_tutorial.py runs the commands.
+TUTORIAL_OPTIONS = {
+    "--all",
+    "--categories",
+    "--current",
+    "--for",
+    "--install",
+    "--namespace",
+    "--output",
+    "--selector",
+    "--tail",
+    "--timeout",
+    "--values",
+}
 # tests/cluster/charts asks helm itself.
 HELM_OPTIONS = {
     "--create-namespace",
@@ -152,6 +166,9 @@ def test_a_parameter_that_the_reference_calls_required_is_missed(method: str, na
         "uids": [],
         "mode": {},
         "enable": True,
+        "lock_key": "secret",
+        "queue": True,
+        "user_group_permissions": core.lists.permissions.as_mapping(),
     }
     known = [parameter.name for parameter in METHODS[method].parameters]
     complete = {key: value for key, value in values.items() if key in known}
@@ -202,9 +219,10 @@ def code_lines(page: Path) -> Iterator[str]:
 def commands() -> Iterator[Command]:
     for page in PAGES:
         for line in code_lines(page):
-            program, _, _ = line.strip().removeprefix("$ ").partition(" ")
-            if program.rpartition("/")[2] in PROGRAMS and " " in line.strip():
-                words = list(takewhile(lambda word: word not in ("|", ">", "&&"), shlex.split(line, comments=True)))
+            typed = line.strip().removeprefix("$ ")
+            program, _, _ = typed.partition(" ")
+            if program.rpartition("/")[2] in PROGRAMS and " " in typed:
+                words = list(takewhile(lambda word: word not in ("|", ">", "&&"), shlex.split(typed, comments=True)))
                 yield Command(page, (words[0].rpartition("/")[2], *words[1:]))
 
 
@@ -232,13 +250,13 @@ def test_commands_are_found():
 def test_every_option_exists(page: Path):
     known = {option for parser in PROGRAMS.values() for action in parser._actions for option in action.option_strings}
     known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / "benchmarks" / "__main__.py").read_text()))
-    known |= OTHER_PROGRAMS_OPTIONS | KUBECTL_OPTIONS | HELM_OPTIONS
+    known |= OTHER_PROGRAMS_OPTIONS | KUBECTL_OPTIONS | TUTORIAL_OPTIONS | HELM_OPTIONS
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) - known == set()
 
 
 @every_page
 def test_every_make_target_exists(page: Path):
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = [line.split() for line in code_lines(page) if line.startswith("make ")]
     assert {words[1] for words in named if "=" not in words[1]} - targets == set()
 

@@ -10,8 +10,9 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 Params = dict[str, Any]
@@ -251,6 +252,45 @@ class HistoryLimit:
             word = words.pop(0)
             number = _INTEGER.fullmatch(word)
             params["size" if number else "item_uid"] = int(word) if number else word
+
+
+@dataclass(frozen=True)
+class NamedWords:
+    """Any number of names in any order, each with the value that follows it (none: the name itself says true)."""
+
+    names: Mapping[str, tuple[str, Callable[[str], Any] | None]]
+    """Parameter and reading of the value, by name."""
+
+    @property
+    def usage(self) -> str:
+        return " ".join(f"[{name}]" if read is None else f"[{name} VALUE]" for name, (_, read) in self.names.items())
+
+    def take(self, words: list[str], params: Params) -> None:
+        while words and words[0] in self.names:
+            name = words.pop(0)
+            parameter, read = self.names[name]
+            params[parameter] = True if read is None else read(_next(words, f"the value of {name!r}"))
+
+
+def whole_number(word: str) -> int:
+    """An integer; raises `CommandError`."""
+    if _INTEGER.fullmatch(word) is None:
+        raise CommandError(f"{word!r} is not an integer")
+    return int(word)
+
+
+def point_in_time(word: str) -> float:
+    """Epoch seconds of a date and time like 2026-03-01T08:30 (local time unless it says otherwise), or of a number."""
+    try:
+        return float(word)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(word).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise CommandError(
+            f"{word!r} is not a time: write it like 2026-03-01 or 2026-03-01T08:30, or as seconds since 1970"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,13 @@ def server_public_key() -> str | None:
     return key
 
 
+def check_key(key: str) -> str:
+    """The key when it is Z85 text of 32 bytes; else raises `SettingsError`."""
+    if _Z85_KEY.fullmatch(key) is None:
+        raise SettingsError(f"Invalid key {key!r}: the key must be a 40 byte z85 encoded string")
+    return key
+
+
 def encode(message: Any, encoding: str) -> bytes:
     """One frame in the given encoding; raises `SettingsError` for a value that the encoding cannot express."""
     try:

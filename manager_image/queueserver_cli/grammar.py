@@ -20,10 +20,13 @@ from queueserver_cli.arguments import (
     Item,
     ItemUid,
     ModePairs,
+    NamedWords,
     OptionalWord,
     Params,
     Source,
     Word,
+    point_in_time,
+    whole_number,
 )
 
 USER = "qserver-cli"
@@ -214,7 +217,26 @@ COMMANDS: tuple[Command, ...] = (
         (Choice({option: {"option": option} for option in ("active", "open", "closed")}),),
     ),
     Command("re metadata", "re_metadata", "Metadata of the RunEngine"),
-    Command("history get", "history_get", "Items that have been executed"),
+    Command(
+        "history get",
+        "history_get",
+        "Items that have been executed; or those of a page, plan, user, exit status or time",
+        (
+            NamedWords(
+                {
+                    "offset": ("offset", whole_number),
+                    "limit": ("limit", whole_number),
+                    "newest-first": ("newest_first", None),
+                    "plan": ("plan", str),
+                    "user": ("user", str),
+                    "exit-status": ("exit_status", str),
+                    "from": ("time_from", point_in_time),
+                    "to": ("time_to", point_in_time),
+                    "uid": ("item_uid", str),
+                }
+            ),
+        ),
+    ),
     Command(
         "history clear",
         "history_clear",

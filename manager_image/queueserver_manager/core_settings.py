@@ -13,6 +13,8 @@ def core_settings(settings: Settings) -> CoreSettings:
         secret_openings=not settings.in_cluster,
         permissions_from_worker=settings.in_cluster and settings.user_group_permissions_path is None,
         workers_wait=settings.in_cluster,
+        history_limit=settings.history_limit,
+        audit_limit=settings.audit_limit,
         emergency_lock_key=settings.emergency_lock_key,
         permissions_from_file=settings.user_group_permissions_reload != "NEVER",
     )

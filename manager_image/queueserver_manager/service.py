@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from queueserver_common import __version__
-from queueserver_common.encoded import Encoded
 from queueserver_manager.api.control_socket import ControlSocket, Request
 from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.wire import Encoding, encode_reply
@@ -25,6 +24,7 @@ from queueserver_manager.core.requests import StoreAway, Work, decide, refuse
 from queueserver_manager.core.status import status_mapping, stored_fields
 from queueserver_manager.exit_codes import CRASHED, FENCED
 from queueserver_manager.lookups import LookUp, Lookups
+from queueserver_manager.reading import read_history
 from queueserver_manager.store.errors import Fenced, StoreError
 from queueserver_manager.store.redis_store import RedisStore
 
@@ -168,7 +168,7 @@ class Service:
 
     def _follow(self, d: Decision, request: Request | None) -> None:
         if request is not None:
-            if d.reads_history is not None:
+            if d.reads is not None:
                 self._in_background(self._answer_history(request, d))
             elif d.awaits is not None:
                 self._await_worker(request, d.awaits)
@@ -190,17 +190,14 @@ class Service:
             self.ended.set_result(code)
 
     async def _answer_history(self, request: Request, d: Decision) -> None:
-        assert d.reads_history is not None
+        assert d.reads is not None
         assert d.reply is not None
-        first, following = d.reads_history
         try:
-            texts: list[bytes] = []
-            async for chunk in self.store.history_chunks(first, following - 1):
-                texts += chunk
+            read = await read_history(self.store, d.reads)
         except StoreError as error:
             self._reply(request, refuse(self.core, METHODS[request.method], StoreAway(str(error))).reply)
         else:
-            self._reply(request, {**d.reply, "items": Encoded.array(texts)})
+            self._reply(request, {**d.reply, **read})
 
     def _await_worker(self, request: Request, awaits: AwaitWorker) -> None:
         timer = self._loop.call_later(WORKER_ANSWER_TIMEOUT, self._worker_answers_not, awaits.command_id)

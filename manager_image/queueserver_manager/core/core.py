@@ -35,6 +35,10 @@ class CoreSettings:
     """The source of permissions is the file beside the worker's startup code."""
     workers_wait: bool = False
     """Also an idle worker waits for the next manager without limit: it is left alone when this one is asked to end."""
+    history_limit: int = 10_000
+    """Entries that the history holds at most; 0: without limit."""
+    audit_limit: int = 10_000
+    """Entries that the audit log holds at most; 0: there is none."""
     emergency_lock_key: str = field(default="", repr=False)
     """Key that unlocks whatever the lock key is; empty: there is none."""
     permissions_from_file: bool = True

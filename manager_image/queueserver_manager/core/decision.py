@@ -37,6 +37,25 @@ class AwaitWorker:
     timed_out: Reply
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Entries of the history that a reply consists of."""
+
+    first: int
+    """Number of the oldest entry that counts."""
+    following: int
+    """Number after that of the newest entry that counts."""
+    offset: int = 0
+    limit: int | None = None
+    newest_first: bool = False
+    wanted: Mapping[str, str] = field(default_factory=dict)
+    """Values of `plan`, `user` and `exit_status` that the entries have."""
+    time_from: float | None = None
+    """Epoch seconds of the end, both included."""
+    time_to: float | None = None
+    item_uid: str | None = None
+
+
 @dataclass(slots=True)
 class Decision:
     """Everything that follows from one input."""
@@ -47,8 +66,8 @@ class Decision:
     awaits: AwaitWorker | None = None
     urgent: bool = False
     """Effects before writes: the decision only reduces motion."""
-    reads_history: tuple[int, int] | None = None
-    """The reply's `items` are the history entries with numbers from the first up to before the second."""
+    reads: HistoryQuery | None = None
+    """The rest of the reply is read from the store."""
     hang: bool = False
     """`manager_kill`: the process is to stop answering."""
 

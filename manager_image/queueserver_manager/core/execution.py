@@ -8,6 +8,7 @@ from queueserver_common.link.messages import ExitStatus, ItemEnded, RunItem
 from queueserver_manager.core import items
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import PrepareWorker, TellWorker
+from queueserver_manager.core.history import keep_within_limit
 from queueserver_manager.core.items import Item
 from queueserver_manager.core.model import EnvironmentStage, LinkState, RunningItem
 from queueserver_manager.core.queue import QueuedItem
@@ -99,6 +100,7 @@ def record_end(core: Core, d: Decision, item: Item, end: ItemEnded) -> Item:
     entry = items.history_entry(item, items.result_of(end))
     d.write(AppendHistory(state.history_next, entry["item_uid"], end.time_stop, items.encode(entry)))
     state.history_next += 1
+    keep_within_limit(core, d)
     core.recorded.append(entry["item_uid"])
     state.last_exit_status = end.exit_status.value
     core.renew("plan_history_uid")

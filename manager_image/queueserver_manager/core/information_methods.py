@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from queueserver_common.encoded import Encoded
 from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.history import history_query
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.writes import TrimHistory
 
@@ -60,7 +61,7 @@ def permissions_get(core: Core, params: Params, d: Decision, now: float) -> Repl
 
 def history_get(core: Core, params: Params, d: Decision, now: float) -> Reply:
     """The history; its content is read from the store, which never holds up other requests."""
-    d.reads_history = (core.state.history_first, core.state.history_next)
+    d.reads = history_query(core, params)
     return success(items=[], plan_history_uid=core.state.uids["plan_history_uid"])
 
 

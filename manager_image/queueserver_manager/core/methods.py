@@ -81,6 +81,10 @@ def _flag(name: str, default: bool) -> Parameter:
     return Parameter(name, "boolean", default, types=(bool,))
 
 
+def _typed(name: str, kind: str, default: object, *types: type) -> Parameter:
+    return Parameter(name, kind, default, types)
+
+
 def _handler(name: str) -> Callable[..., Any]:
     """The function of the same name in one of the handler modules."""
     handlers = (vars(module).get(name) for module in _MODULES)
@@ -142,7 +146,22 @@ _TABLE = (
         _ERROR,
         (_flag("restore_plans_devices", False), _flag("restore_permissions", True)),
     ),
-    _information("history_get", "Items that came to their end.", prefix=_ERROR, items=[], plan_history_uid=""),
+    _information(
+        "history_get",
+        "Items that came to their end, oldest first; all of them, or a page of those that are asked for.",
+        _typed("offset", "integer", 0, int),
+        _typed("limit", "integer", None, int),
+        _flag("newest_first", False),
+        _typed("plan", "string", None, str),
+        _typed("user", "string", None, str),
+        _typed("exit_status", "string", None, str),
+        _typed("time_from", "number", None, int, float),
+        _typed("time_to", "number", None, int, float),
+        _typed("item_uid", "string", None, str),
+        prefix=_ERROR,
+        items=[],
+        plan_history_uid="",
+    ),
     _queue(
         "history_clear",
         "Drop history: all, all but the newest `size`, or an item and everything older.",

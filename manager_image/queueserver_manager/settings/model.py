@@ -53,6 +53,10 @@ class Settings:
     appendfsync: str
     """"everysec" or "always"."""
     import_upstream: bool
+    history_limit: int
+    """0: without limit."""
+    audit_limit: int
+    """0: no audit log."""
 
     startup: StartupSource | None
     """None in a cluster, where the QueueServer names it and the operator hands it to the worker."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from queueserver_manager.settings.cluster_table import CLUSTER_SETTINGS
 from queueserver_manager.settings.declaration import Group, Setting
+from queueserver_manager.settings.record_table import RECORD_SETTINGS
 from queueserver_manager.settings.values import (
     Address,
     Choice,
@@ -163,15 +164,7 @@ SETTINGS: tuple[Setting, ...] = (
         option="--appendfsync",
         key="service/appendfsync",
     ),
-    Setting(
-        "import_upstream",
-        Group.STORE,
-        OnOff(),
-        True,
-        "Take over, once, the queue and history that bluesky-queueserver left under the same prefix",
-        option="--import-upstream",
-        key="service/import_upstream",
-    ),
+    *RECORD_SETTINGS,
     # Startup code
     Setting(
         "startup_dir",

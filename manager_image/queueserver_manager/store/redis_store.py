@@ -32,7 +32,14 @@ _HOLDER_GONE_STEP_SECONDS = 0.02
 
 _SCRIPTS = {
     text: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    for text in (scripts.COMMIT, scripts.SWEEP, scripts.TAKE_EPOCH, scripts.RAISE_EPOCH, scripts.REJOIN)
+    for text in (
+        scripts.COMMIT,
+        scripts.SWEEP,
+        scripts.TAKE_EPOCH,
+        scripts.RAISE_EPOCH,
+        scripts.REJOIN,
+        scripts.FIND_TIME,
+    )
 }
 
 
@@ -223,21 +230,41 @@ class RedisStore:
         """JSON texts of the history entries with numbers from `first_seq` to `last_seq`, both included."""
         return [text async for chunk in self.history_chunks(first_seq, last_seq) for text in chunk]
 
-    async def history_chunks(self, first_seq: int, last_seq: int) -> AsyncIterator[list[bytes]]:
+    async def history_chunks(
+        self, first_seq: int, last_seq: int, *, newest_first: bool = False
+    ) -> AsyncIterator[list[bytes]]:
         """The same in chunks of at most 500 entries, each read when it is asked for."""
         # Entries below the first valid number may not have been swept yet.
         first_valid = int(await self._link.call("HGET", self._keys.meta, "first") or 0)
-        seq = max(first_seq, first_valid)
-        while seq <= last_seq:
+        low, high = max(first_seq, first_valid), last_seq
+        while low <= high:
             # Entry of number n has the id n+1.
-            entries = await self._link.call(
-                "XRANGE", self._keys.history, seq + 1, last_seq + 1, "COUNT", _HISTORY_IN_CHUNK
-            )
+            ends = ("XREVRANGE", high + 1, low + 1) if newest_first else ("XRANGE", low + 1, high + 1)
+            command, start, stop = ends
+            entries = await self._link.call(command, self._keys.history, start, stop, "COUNT", _HISTORY_IN_CHUNK)
             if entries:
                 yield [fields[-1] for _, fields in entries]
             if len(entries) < _HISTORY_IN_CHUNK:
                 return
-            seq = int(entries[-1][0].partition(b"-")[0])
+            seq = int(entries[-1][0].partition(b"-")[0]) - 1
+            low, high = (low, seq - 1) if newest_first else (seq + 1, high)
+
+    async def history_seq_at(self, time: float, first_seq: int, following: int, *, after: bool) -> int:
+        """Number of the first entry that ended at `time` or later; with `after`, later than `time`.
+
+        From `first_seq` to `following` (none is so late). Found by halving, in one round trip: the entries stand in the
+        order of their ends.
+        """
+        found = await self._run(
+            self._link.session,
+            scripts.FIND_TIME,
+            (self._keys.history,),
+            first_seq,
+            following,
+            repr(float(time)),
+            int(after),
+        )
+        return int(found)
 
     async def history_seq_of(self, uid: str) -> int | None:
         """Number of the history entry of an item, None when there is none."""

@@ -163,3 +163,17 @@ A write that is still on its way over an older connection carries the older sess
 what `committed` answers after a rejoin stays true. An epoch in Redis below one's own means that Redis lost its last
 seconds in a crash, not that somebody took over.
 """
+
+FIND_TIME = """
+-- ARGV: number of the first entry, number after the last, time, and 1 to leave out entries of just this time
+local low, high, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+while low < high do
+  local middle = math.floor((low + high) / 2)
+  local id = string.format('%.0f', middle + 1)
+  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
+  local time = entry and tonumber(entry[2][4])
+  if not time or time < wanted or (ARGV[4] == '1' and time == wanted) then low = middle + 1 else high = middle end
+end
+return string.format('%.0f', low)
+"""
+"""Answers the number of the first history entry of a time or later; entries that were dropped count as earlier."""

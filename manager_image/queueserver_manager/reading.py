@@ -1,0 +1,65 @@
+"""Replies whose content is read from the store, page by page: nothing of it is held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from queueserver_common.encoded import Encoded
+from queueserver_manager.core.decision import HistoryQuery
+from queueserver_manager.core.history import EntryFilter
+from queueserver_manager.store.redis_store import RedisStore
+
+
+async def read_history(store: RedisStore, query: HistoryQuery) -> Mapping[str, Any]:
+    """`items` and `total` of the reply to `history_get`; raises `StoreError`."""
+    first, following = await _numbers(store, query)
+    if query.wanted:
+        texts, total = await _filtered(store, query, first, following)
+    else:
+        total = max(0, following - first)
+        texts = await _page(store, query, first, following)
+    return {"items": Encoded.array(texts), "total": total}
+
+
+async def _numbers(store: RedisStore, query: HistoryQuery) -> tuple[int, int]:
+    """Numbers of the entries that time and uid leave: the first one and the one after the last."""
+    first, following = query.first, query.following
+    if query.item_uid is not None:
+        number = await store.history_seq_of(query.item_uid)
+        if number is None or not first <= number < following:
+            return 0, 0
+        first, following = number, number + 1
+    if query.time_from is not None:
+        first = await store.history_seq_at(query.time_from, first, following, after=False)
+    if query.time_to is not None:
+        following = await store.history_seq_at(query.time_to, first, following, after=True)
+    return first, following
+
+
+async def _page(store: RedisStore, query: HistoryQuery, first: int, following: int) -> list[bytes]:
+    start = first + query.offset
+    stop = following if query.limit is None else min(following, start + query.limit)
+    if query.newest_first:
+        start, stop = first + following - stop, first + following - start
+    if start >= stop:
+        return []
+    return [text async for text in _entries(store, start, stop - 1, newest_first=query.newest_first)]
+
+
+async def _filtered(store: RedisStore, query: HistoryQuery, first: int, following: int) -> tuple[list[bytes], int]:
+    wanted = EntryFilter(query.wanted)
+    texts: list[bytes] = []
+    total = 0
+    async for text in _entries(store, first, following - 1, newest_first=query.newest_first):
+        if wanted.wants(text):
+            if total >= query.offset and (query.limit is None or len(texts) < query.limit):
+                texts.append(text)
+            total += 1
+    return texts, total
+
+
+async def _entries(store: RedisStore, first: int, last: int, *, newest_first: bool) -> AsyncIterator[bytes]:
+    async for chunk in store.history_chunks(first, last, newest_first=newest_first):
+        for text in chunk:
+            yield text

@@ -1,0 +1,36 @@
+"""Settings of what the manager keeps in its store and for how long; part of the settings table."""
+
+from __future__ import annotations
+
+from queueserver_manager.settings.declaration import Group, Setting
+from queueserver_manager.settings.values import Integer, OnOff
+
+RECORD_SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "import_upstream",
+        Group.STORE,
+        OnOff(),
+        True,
+        "Take over, once, the queue and history that bluesky-queueserver left under the same prefix",
+        option="--import-upstream",
+        key="service/import_upstream",
+    ),
+    Setting(
+        "history_limit",
+        Group.STORE,
+        Integer(0),
+        10_000,
+        "Entries that the history holds at most, the oldest go first; 0 is without limit",
+        option="--history-limit",
+        key="service/history_limit",
+    ),
+    Setting(
+        "audit_limit",
+        Group.STORE,
+        Integer(0),
+        10_000,
+        "Entries that the audit log of requests holds at most; 0 keeps none",
+        option="--audit-limit",
+        key="service/audit_limit",
+    ),
+)

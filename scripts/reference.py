@@ -9,7 +9,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from reference_pages import charts, exit_codes, link_protocol, methods, programs, resources, state_machine, status
+from reference_pages import (
+    charts,
+    exit_codes,
+    http_server,
+    link_protocol,
+    methods,
+    programs,
+    resources,
+    state_machine,
+    status,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -23,6 +33,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "status.md": status.page(),
         REFERENCE / "exit-codes.md": exit_codes.page(),
         REFERENCE / "link-protocol.md": link_protocol.page(),
+        **{REFERENCE / name: text for name, text in http_server.pages().items()},
         **{REFERENCE / "programs" / name: text for name, text in programs.pages().items()},
         **{REFERENCE / name: text for name, text in resources.pages().items()},
         **charts.files(),

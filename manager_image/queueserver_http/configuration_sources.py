@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from queueserver_http.configuration import Configuration
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_SERVER = "QSERVER_HTTP_SERVER_"
 
 
 class ConfigurationError(ValueError):
@@ -127,7 +126,7 @@ def _flag(text: str) -> object:
     return {"1": True, "true": True, "0": False, "false": False}.get(text.strip().lower(), text)
 
 
-_ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...], Callable[[str], object]], ...] = (
+ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...], Callable[[str], object]], ...] = (
     (
         "qserver_zmq_configuration",
         "control_address",
@@ -144,17 +143,17 @@ _ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...], Callable[[str], object]], .
     ("qserver_zmq_configuration", "public_key", ("QSERVER_ZMQ_PUBLIC_KEY",), str),
     ("server_configuration", "custom_routers", ("QSERVER_HTTP_CUSTOM_ROUTERS",), _modules),
     ("server_configuration", "custom_modules", ("QSERVER_CUSTOM_MODULES", "QSERVER_CUSTOM_MODULE"), _modules),
-    ("server_configuration", "response_bytesize_limit", (f"{_SERVER}RESPONSE_BYTESIZE_LIMIT",), str),
-    ("authentication", "allow_anonymous_access", (f"{_SERVER}ALLOW_ANONYMOUS_ACCESS",), _flag),
-    ("authentication", "single_user_api_key", (f"{_SERVER}SINGLE_USER_API_KEY",), str),
-    ("authentication", "secret_keys", (f"{_SERVER}SERVER_SECRET_KEYS",), _keys),
-    ("authentication", "access_token_max_age", (f"{_SERVER}ACCESS_TOKEN_MAX_AGE",), str),
-    ("authentication", "refresh_token_max_age", (f"{_SERVER}REFRESH_TOKEN_MAX_AGE",), str),
-    ("authentication", "session_max_age", (f"{_SERVER}SESSION_MAX_AGE",), str),
-    ("database", "uri", (f"{_SERVER}DATABASE_URI",), str),
-    ("database", "pool_size", (f"{_SERVER}DATABASE_POOL_SIZE",), str),
-    ("database", "pool_pre_ping", (f"{_SERVER}DATABASE_POOL_PRE_PING",), _flag),
-    ("", "allow_origins", (f"{_SERVER}ALLOW_ORIGINS",), _words),
+    ("server_configuration", "response_bytesize_limit", ("QSERVER_HTTP_SERVER_RESPONSE_BYTESIZE_LIMIT",), str),
+    ("authentication", "allow_anonymous_access", ("QSERVER_HTTP_SERVER_ALLOW_ANONYMOUS_ACCESS",), _flag),
+    ("authentication", "single_user_api_key", ("QSERVER_HTTP_SERVER_SINGLE_USER_API_KEY",), str),
+    ("authentication", "secret_keys", ("QSERVER_HTTP_SERVER_SERVER_SECRET_KEYS",), _keys),
+    ("authentication", "access_token_max_age", ("QSERVER_HTTP_SERVER_ACCESS_TOKEN_MAX_AGE",), str),
+    ("authentication", "refresh_token_max_age", ("QSERVER_HTTP_SERVER_REFRESH_TOKEN_MAX_AGE",), str),
+    ("authentication", "session_max_age", ("QSERVER_HTTP_SERVER_SESSION_MAX_AGE",), str),
+    ("database", "uri", ("QSERVER_HTTP_SERVER_DATABASE_URI",), str),
+    ("database", "pool_size", ("QSERVER_HTTP_SERVER_DATABASE_POOL_SIZE",), str),
+    ("database", "pool_pre_ping", ("QSERVER_HTTP_SERVER_DATABASE_POOL_PRE_PING",), _flag),
+    ("", "allow_origins", ("QSERVER_HTTP_SERVER_ALLOW_ORIGINS",), _words),
 )
 """Section, key, variables (deprecated ones last) and how their text is read."""
 
@@ -162,7 +161,7 @@ _ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...], Callable[[str], object]], .
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Settings that environment variables give, by section; an empty variable counts as not set."""
     values: dict[str, Any] = {}
-    for section, key, names, read in _ENVIRONMENT:
+    for section, key, names, read in ENVIRONMENT:
         text = next((environ[name] for name in names if environ.get(name)), None)
         if text is not None:
             (values.setdefault(section, {}) if section else values)[key] = read(text)

@@ -18,6 +18,8 @@ import yaml
 
 from queueserver_cli import console_monitor, grammar, qserver
 from queueserver_common.permissions_file import load_permissions_file
+from queueserver_http import main as http_server
+from queueserver_http.configuration_sources import load as load_http_configuration
 from queueserver_manager import exit_codes
 from queueserver_manager.core.core import Core
 from queueserver_manager.core.methods import METHODS
@@ -36,6 +38,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"`([^`\n]+)`")
 PROGRAMS = {
     "start-re-manager": build_parser(),
+    "start-bluesky-httpserver": http_server._parser(),
     "qserver": qserver._parser(),
     "qserver-console-monitor": console_monitor._parser(),
     "qserver-list-plans-devices": list_plans_devices._parser(),
@@ -314,6 +317,8 @@ def test_every_yaml_file_is_accepted(page: str, block: str, tmp_path: Path):
     file.write_text(block)
     if "user_groups" in yaml.safe_load(block):
         assert load_permissions_file(file)
+    elif {"authentication", "api_access"} & yaml.safe_load(block).keys():
+        assert load_http_configuration(str(file), {})
     else:
         assert read_config(file, {})
 

@@ -31,7 +31,7 @@ LOCKS = {
     "operator": ("of the operator's image", ["pyproject.toml", "--extra", "operator"]),
     "worker": ("of the worker's image", ["pyproject.toml", "--extra", "worker"]),
     "build": ("that build the wheel", BUILD),
-    "client": ("of the client's image for tests", ["--group", "pyproject.toml:client"]),
+    "client": ("of the client's image for tests", ["--group", "pyproject.toml:client", "--no-deps"]),
 }
 
 

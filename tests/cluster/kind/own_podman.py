@@ -68,6 +68,8 @@ def own_podman(root: Path) -> Engine:
             "CONTAINERS_STORAGE_CONF": str(storage),
             "CONTAINERS_CONF": str(containers),
             "KIND_EXPERIMENTAL_PROVIDER": "podman",
+            # The name server of podman's networks is one for all stores and tells networks apart by name alone.
+            "KIND_EXPERIMENTAL_PODMAN_NETWORK": run_folder.name,
         },
     )
 

@@ -18,7 +18,7 @@ import msgpack
 import zmq
 
 from queueserver_http.descriptor import Receiver
-from queueserver_http.errors import manager_away, manager_silent
+from queueserver_http.errors import bad_request, manager_away, manager_silent
 
 _IN_FLIGHT = 200
 """Requests sent and not answered; the manager keeps 256 replies for one connection."""
@@ -85,7 +85,11 @@ class ManagerClient:
         request = {"method": method, "params": params or {}}
         if not self._msgpack:
             return await self._exchange(json.dumps(request, separators=(",", ":")).encode())
-        reply = await self._exchange(msgpack.packb(request, unicode_errors="surrogatepass"))
+        try:
+            frame = msgpack.packb(request, unicode_errors="surrogatepass")
+        except (OverflowError, ValueError) as error:
+            raise bad_request(f"The manager speaks msgpack, which cannot express the request: {error}.") from None
+        reply = await self._exchange(frame)
         return json.dumps(msgpack.unpackb(reply, strict_map_key=False), separators=(",", ":")).encode()
 
     async def _exchange(self, frame: bytes) -> bytes:

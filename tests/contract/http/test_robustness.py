@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import zmq
 
 from contract_manager import ContractManager
 from queueserver_http.routes import MANAGER_ROUTES
@@ -135,7 +136,7 @@ def test_a_manager_that_does_not_answer_is_408_and_one_that_comes_back_is_used_a
     start_server: Callable[..., RunningHttpServer], start_manager: Callable[..., ContractManager]
 ) -> None:
     manager = start_manager()
-    short = {"reply_timeout": 1.0, "connect_timeout": 15.0}
+    short = {"reply_timeout": 3.0, "connect_timeout": 15.0}
     server = start_server(manager, configuration={"qserver_zmq_configuration": short})
     with server.client(**HEADERS) as client:
         assert client.get("/readyz").status_code == 200
@@ -157,6 +158,28 @@ def test_a_manager_that_does_not_answer_is_408_and_one_that_comes_back_is_used_a
         manager.start()
         waiting.join()
         assert answers == [200]  # it waited for the connection
+
+
+def test_an_encrypted_manager_that_speaks_msgpack_is_served(start_server: Callable[..., RunningHttpServer]) -> None:
+    public, secret = zmq.curve_keypair()
+    environment = {"QSERVER_ZMQ_PRIVATE_KEY_FOR_SERVER": secret.decode()}
+    manager = ContractManager(encoding="msgpack", environment=environment)
+    try:
+        manager.start(wait=False)
+        server = start_server(manager, environment={"QSERVER_ZMQ_PUBLIC_KEY": public.decode()})
+        with server.client(**HEADERS) as client:
+            deadline = time.monotonic() + 30
+            while client.get("/readyz").status_code != 200:
+                assert time.monotonic() < deadline, server.log
+            assert client.get("/api/queue/get").json()["items"] == []
+            surrogate = client.post("/api/queue/item/add", content=b'{"item": {"name": "\\ud800"}}')
+            assert surrogate.json()["success"] is False
+            assert client.post("/api/queue/item/add", json={"item": {"n": 10**30}}).status_code == 400
+        other = start_server(manager, configuration={"qserver_zmq_configuration": {"connect_timeout": 0.5}})
+        with other.client(**HEADERS) as client:
+            assert client.get("/api/status").status_code == 503  # without the key there is no connection
+    finally:
+        manager.close()
 
 
 def test_slow_requests_do_not_hold_up_others(http: httpx.Client, server: RunningHttpServer) -> None:

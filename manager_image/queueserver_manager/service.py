@@ -17,9 +17,10 @@ from queueserver_manager.api.wire import Encoding, encode_reply
 from queueserver_manager.committer import Committer
 from queueserver_manager.core import recovery
 from queueserver_manager.core.core import Core
-from queueserver_manager.core.decision import AwaitWorker, Decision, Reply
+from queueserver_manager.core.decision import AwaitWorker, Decision, Reply, failure
 from queueserver_manager.core.effects import Effect, LeaveManager
 from queueserver_manager.core.methods import METHODS
+from queueserver_manager.core.refusal_codes import Code
 from queueserver_manager.core.requests import StoreAway, Work, decide, refuse
 from queueserver_manager.core.status import status_mapping, stored_fields
 from queueserver_manager.exit_codes import CRASHED, FENCED
@@ -214,7 +215,7 @@ class Service:
         if command_id in self._answers:
             request, awaits, timer = self._answers.pop(command_id)
             timer.cancel()
-            reply = awaits.accepted if ok else {"success": False, "msg": msg}
+            reply = awaits.accepted if ok else failure(msg, Code.WORKER_REFUSED)
             self.committer.submit((), lambda _: self._reply(request, reply))
 
     def _in_background(self, work: Any) -> asyncio.Task[None]:

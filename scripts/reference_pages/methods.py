@@ -6,6 +6,7 @@ import json
 
 from queueserver_manager.core.methods import METHODS, Method
 from queueserver_manager.core.parameters import LOCK_KEY, Parameter
+from queueserver_manager.core.refusal_codes import Code
 from reference_pages import markdown
 from reference_pages.markdown import code, table
 
@@ -22,6 +23,7 @@ request changes nothing.
   needed while that lock is set, and ignored otherwise.
 - **Error prefix**: stands before the reason, except where the state of the manager is the reason.
 - **On refusal**: the values besides `success` and `msg`. An accepted request brings the same names.
+- **Code**: every refusal has a `code` beside its `msg`, see [Codes of refusals](#codes-of-refusals).
 - **While Redis is away**: whether the method is answered then."""
 
 _PLACES = """\
@@ -35,6 +37,10 @@ _ADDED = """\
 
 - An item that returned to the queue because it failed, or was aborted or halted, has `requeued_from`: the `item_uid` of
   its history entry.
+- `history_get` answers pages and parts of the history and their size, `total`. Times are those of the ends of items, in
+  seconds since 1970, both included. `exit_status` is one of those in `result`.
+- Methods that edit the queue take `expect_queue_uid`: they are refused with the code `queue_changed` when the
+  `plan_queue_uid` is another one by then, so that two clients do not undo each other's edits.
 - `status` has the fields `worker_link`, `store` and `environment_error`, see [Status](status.md)."""
 
 
@@ -62,6 +68,9 @@ def page() -> str:
         overview,
         _PLACES,
         _ADDED,
+        "## Codes of refusals",
+        "What programs look at instead of the text in `msg`. So have the refused items in `results` of a batch.",
+        table(["code", "meaning"], [(code(one.value), one.meaning) for one in Code]),
         "## All methods",
         *map(_section, METHODS.values()),
     )

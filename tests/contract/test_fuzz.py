@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from contract_manager import CALLER, COUNT, EMERGENCY_KEY, QUICK, STOP_INSTRUCTION, ContractManager, plan
 from contract_methods import SUPPORTED
+from queueserver_manager.core.refusal_codes import Code
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 
@@ -111,6 +112,7 @@ def _parameter(name: str, uids: list[str]) -> st.SearchStrategy[Any]:
         "pos": st.integers(-6, 6) | st.sampled_from(["front", "back"]),
         "pos_dest": st.integers(-6, 6) | st.sampled_from(["front", "back"]),
         "lock_key": st.none() | st.sampled_from(["key", EMERGENCY_KEY]),
+        "expect_queue_uid": st.none(),
         "size": st.integers(-6, 6),
         "offset": st.integers(-2, 6),
         "limit": st.integers(-2, 6),
@@ -165,7 +167,8 @@ def check_form(method: str, params: Any, reply: Any) -> None:
         return
     assert reply["msg"], "a refusal must say why"
     undecoded = reply["msg"].startswith("Failed to decode the request: the text contains an unpaired surrogate")
-    assert set(reply) == {"success", "msg"} | (set() if undecoded else set(SUPPORTED[method][2]))
+    assert reply["code"] in Code.__members__.values()
+    assert set(reply) == {"success", "msg", "code"} | (set() if undecoded else set(SUPPORTED[method][2]))
     texts = [reply["msg"], *(result["msg"] for result in reply.get("results") or [])]
     sent = json.dumps(params)
     for text in texts:

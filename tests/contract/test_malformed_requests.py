@@ -33,7 +33,7 @@ def test_a_frame_that_is_no_request_is_refused_and_the_next_is_answered(
     closed_manager: ContractManager, frame: bytes, text: str
 ) -> None:
     reply = json.loads(closed_manager.raw(frame) or b"")
-    assert reply.keys() == {"success", "msg"}
+    assert reply.keys() == {"success", "msg", "code"}
     assert reply["success"] is False
     assert reply["msg"].startswith(text)
     if not text.endswith(": "):

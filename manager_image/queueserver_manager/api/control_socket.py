@@ -19,6 +19,7 @@ from queueserver_manager.api.frame_limit import FrameLimit
 from queueserver_manager.api.log_limit import LogLimit
 from queueserver_manager.api.socket_reader import SocketReader, close_socket, send_now
 from queueserver_manager.api.wire import Encoding, Malformed, decode_request, encode_reply, refusal
+from queueserver_manager.core.refusal_codes import Code
 
 DEFAULT_MAX_FRAME = 32 * 1024 * 1024
 """Bytes."""
@@ -128,7 +129,7 @@ class ControlSocket:
             _log.exception("The request %r failed by an error of the manager", request.method)
             if not request.answered:
                 text = f"The request failed by an error of the manager, which is in its log: {error!r}"
-                self.reply(request, refusal(text))
+                self.reply(request, refusal(text, Code.INTERNAL_ERROR))
 
     def _send(self, client: list[bytes], frame: bytes) -> None:
         if not send_now(self._socket, [*client, frame]) and self._unsent.passes(self._clock()):

@@ -18,6 +18,7 @@ from typing import Any, cast
 import msgpack
 
 from queueserver_common.encoded import Encoded
+from queueserver_manager.core.refusal_codes import Code
 
 MAX_NESTING = 100
 """Levels of lists and mappings in a request, the request itself included."""
@@ -55,9 +56,9 @@ class _Refused(ValueError):
     """A value that a request may not contain; the text is a sentence."""
 
 
-def refusal(message: str) -> dict[str, Any]:
+def refusal(message: str, code: Code = Code.MALFORMED_REQUEST) -> dict[str, Any]:
     """The reply to a request that failed before a method took it."""
-    return {"success": False, "msg": message}
+    return {"success": False, "msg": message, "code": code.value}
 
 
 # Requests ------------------------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ def encode_reply(reply: Mapping[str, Any], encoding: Encoding) -> bytes:
         return pack({key: _parsed(value) for key, value in reply.items()})
     except OverflowError:
         text = "The reply contains an integer of more than 64 bits, which msgpack cannot express; JSON can"
-        return pack(refusal(text))
+        return pack(refusal(text, Code.REPLY_TOO_LARGE))
 
 
 def encode_value(value: Any) -> bytes:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from queueserver_common.encoded import Encoded
 from queueserver_manager.core import items
-from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import Decision, Refusal, Reply, failure, success
 from queueserver_manager.core.items import Item
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.placement import check_batch, insertion_index
 from queueserver_manager.core.queue import QueuedItem
 from queueserver_manager.core.queue_methods import found
-from queueserver_manager.core.submission import check_caller, check_item, check_item_shape
+from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.submission import check_caller, check_item, check_item_shape, check_queue_uid
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
@@ -49,10 +50,18 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
                 break
         else:
             break
+    check_queue_uid(core, params)  # it may have changed between the steps
     qsize = len(core.state.queue)
     failed = sum(not result["success"] for result in results)
     if failed:
-        raise Refusal(_failed(failed, len(results)), prefixed=False, qsize=qsize, items=submitted, results=results)
+        raise Refusal(
+            _failed(failed, len(results)),
+            code=Code.INVALID_BATCH,
+            prefixed=False,
+            qsize=qsize,
+            items=submitted,
+            results=results,
+        )
     if not submitted:
         return success(qsize=qsize, items=[], results=[])
     try:
@@ -61,10 +70,11 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
         text = f"Failed to add item to queue: {refusal.msg}"
         raise Refusal(
             _failed(len(queued), len(queued)),
+            code=Code.INVALID_BATCH,
             prefixed=False,
             qsize=qsize,
             items=[Encoded(item.text) for item in queued],
-            results=[{"success": False, "msg": text}] * len(queued),
+            results=[failure(text, refusal.code)] * len(queued),
         ) from None
     d.write(*core.state.queue.insert(index, queued))
     core.renew("plan_queue_uid")
@@ -75,7 +85,7 @@ def _validate(core: Core, item: object, group: str) -> Result:
     try:
         check_item(core, check_item_shape(item), group)
     except Refusal as refusal:
-        return {"success": False, "msg": f"Failed to add a plan: {refusal.msg}"}
+        return failure(f"Failed to add a plan: {refusal.msg}", refusal.code)
     return _VALID
 
 
@@ -108,7 +118,8 @@ def queue_item_move_batch(core: Core, params: Params, d: Decision, now: float) -
     places = {k: params[k] for k in ("pos_dest", "before_uid", "after_uid") if params.get(k) is not None}
     if not places:
         raise Refusal(
-            "Destination for the batch is not specified: use parameters 'pos_dest', 'before_uid' or 'after_uid'"
+            "Destination for the batch is not specified: use parameters 'pos_dest', 'before_uid' or 'after_uid'",
+            code=Code.MISSING_PARAMETER,
         )
     if len(places) > 1:
         raise Refusal(
@@ -120,7 +131,8 @@ def queue_item_move_batch(core: Core, params: Params, d: Decision, now: float) -
         running = core.state.running
         assert running is not None
         raise Refusal(
-            f"Source plan (UID '{running.uid}') was not found: Item with UID '{running.uid}' is currently running."
+            f"Source plan (UID '{running.uid}') was not found: Item with UID '{running.uid}' is currently running.",
+            code=Code.ITEM_IS_RUNNING,
         )
     if not batch:
         return success(qsize=len(queue), items=[])

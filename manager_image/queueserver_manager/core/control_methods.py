@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from queueserver_common.link.messages import CommandBody, Finish, Leave, Pause, Resume
 from queueserver_manager.core import execution
-from queueserver_manager.core.decision import AwaitWorker, Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import AwaitWorker, Decision, Refusal, Reply, failure, success
 from queueserver_manager.core.effects import KillWorker, LaunchWorker, LeaveManager, TellWorker
 from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState
 from queueserver_manager.core.parameters import Params
@@ -36,11 +36,19 @@ def environment_open(core: Core, params: Params, d: Decision, now: float) -> Rep
     """Start a worker; whether the profile loads is told by the status."""
     state = core.state
     if state.manager_state is S.CREATING_ENVIRONMENT:
-        raise Refusal("Manager is already in the process of creating the RE Worker environment.", prefixed=False)
+        raise Refusal(
+            "Manager is already in the process of creating the RE Worker environment.",
+            code=Code.ENVIRONMENT_EXISTS,
+            prefixed=False,
+        )
     if state.environment_exists:
-        raise Refusal("RE Worker environment already exists.", prefixed=False)
+        raise Refusal("RE Worker environment already exists.", code=Code.ENVIRONMENT_EXISTS, prefixed=False)
     if state.manager_state is not S.IDLE or state.leaving:
-        raise Refusal(f"Manager state is not idle. Current state: {state.manager_state.value}", prefixed=False)
+        raise Refusal(
+            f"Manager state is not idle. Current state: {state.manager_state.value}",
+            code=Code.WRONG_STATE,
+            prefixed=False,
+        )
     token = core.new_secret()
     environment = Environment(core.new_uid(), token_hash(token))
     begin_opening(core, d, environment)
@@ -64,15 +72,23 @@ def environment_close(core: Core, params: Params, d: Decision, now: float) -> Re
     """Ask the worker to leave in order."""
     state = core.state
     if state.manager_state is S.CLOSING_ENVIRONMENT:
-        raise Refusal("Manager is already in the process of closing the RE Worker environment.", prefixed=False)
+        raise Refusal(
+            "Manager is already in the process of closing the RE Worker environment.",
+            code=Code.WRONG_STATE,
+            prefixed=False,
+        )
     if not state.environment_exists:
-        raise Refusal("RE Worker environment does not exist.", prefixed=False)
+        raise Refusal("RE Worker environment does not exist.", code=Code.NO_ENVIRONMENT, prefixed=False)
     if state.manager_state in (S.STARTING_QUEUE, S.EXECUTING_QUEUE):
-        raise Refusal("Queue execution is in progress.", prefixed=False)
+        raise Refusal("Queue execution is in progress.", code=Code.WRONG_STATE, prefixed=False)
     if state.manager_state is S.EXECUTING_TASK:
-        raise Refusal("Foreground task execution is in progress.", prefixed=False)
+        raise Refusal("Foreground task execution is in progress.", code=Code.WRONG_STATE, prefixed=False)
     if state.manager_state is not S.IDLE:
-        raise Refusal(f"Manager state is not idle. Current state: {state.manager_state.value}", prefixed=False)
+        raise Refusal(
+            f"Manager state is not idle. Current state: {state.manager_state.value}",
+            code=Code.WRONG_STATE,
+            prefixed=False,
+        )
     check_attached(core)
     close(core, d)
     return success()
@@ -90,7 +106,7 @@ def close(core: Core, d: Decision) -> None:
 def environment_destroy(core: Core, params: Params, d: Decision, now: float) -> Reply:
     """End the worker whatever it does."""
     if core.state.environment is None:
-        raise Refusal("RE environment does not exist", prefixed=False)
+        raise Refusal("RE environment does not exist", code=Code.NO_ENVIRONMENT, prefixed=False)
     destroy(core, d)
     return success()
 
@@ -120,7 +136,9 @@ def queue_stop(core: Core, params: Params, d: Decision, now: float) -> Reply:
     state = core.state.manager_state
     if state not in (S.STARTING_QUEUE, S.EXECUTING_QUEUE):
         raise Refusal(
-            f"Failed to pause the queue. Queue is not running. Manager state: {state.legacy_name}", prefixed=False
+            f"Failed to pause the queue. Queue is not running. Manager state: {state.legacy_name}",
+            code=Code.WRONG_STATE,
+            prefixed=False,
         )
     execution.set_stop_pending(core, d, True)
     return success()
@@ -144,10 +162,12 @@ def re_pause(core: Core, params: Params, d: Decision, now: float) -> None:
     if option not in PAUSE_OPTIONS:
         raise Refusal(f"Option '{option}' is not supported. Available options: {PAUSE_OPTIONS}", prefixed=False)
     if not core.state.environment_exists:
-        raise Refusal("Environment does not exist. Can not pause Run Engine.", prefixed=False)
+        raise Refusal("Environment does not exist. Can not pause Run Engine.", code=Code.NO_ENVIRONMENT, prefixed=False)
     if core.state.re_state != "running" and core.state.link is LinkState.ATTACHED:
         raise Refusal(
-            f"Run engine can be paused only in 'running' state. Current state: '{core.state.re_state}'", prefixed=False
+            f"Run engine can be paused only in 'running' state. Current state: '{core.state.re_state}'",
+            code=Code.WRONG_STATE,
+            prefixed=False,
         )
     tell_and_wait(core, d, Pause(deferred=option == "deferred"))
 
@@ -174,7 +194,11 @@ def re_halt(core: Core, params: Params, d: Decision, now: float) -> None:
 
 def _continue_paused(core: Core, d: Decision, body: CommandBody) -> None:
     if core.state.manager_state is not S.PAUSED:
-        raise Refusal(f"RE Manager is not paused: current state is '{core.state.manager_state.value}'", prefixed=False)
+        raise Refusal(
+            f"RE Manager is not paused: current state is '{core.state.manager_state.value}'",
+            code=Code.WRONG_STATE,
+            prefixed=False,
+        )
     tell_and_wait(core, d, body)
 
 
@@ -184,13 +208,13 @@ def tell_and_wait(core: Core, d: Decision, body: CommandBody) -> None:
     core.commands[command_id] = body
     d.urgent = not isinstance(body, Resume)
     d.cause(TellWorker(command_id, body))
-    d.awaits = AwaitWorker(command_id, success(), {"success": False, "msg": TIMED_OUT})
+    d.awaits = AwaitWorker(command_id, success(), failure(TIMED_OUT, Code.WORKER_SILENT))
 
 
 def check_attached(core: Core) -> None:
     """Refuse what needs an answer of the worker while its link is silent."""
     if core.state.link is not LinkState.ATTACHED:
-        raise Refusal(TIMED_OUT, prefixed=False)
+        raise Refusal(TIMED_OUT, code=Code.WORKER_SILENT, prefixed=False)
 
 
 def manager_stop(core: Core, params: Params, d: Decision, now: float) -> Reply:
@@ -202,7 +226,8 @@ def manager_stop(core: Core, params: Params, d: Decision, now: float) -> Reply:
     if option == "safe_on" and state.manager_state is not S.IDLE:
         raise Refusal(
             "Closing RE Manager with option 'safe_on' is allowed only in 'idle' state. "
-            f"Current state: '{state.manager_state.value}'"
+            f"Current state: '{state.manager_state.value}'",
+            code=Code.WRONG_STATE,
         )
     state.leaving = True
     if state.manager_state is not S.IDLE and state.environment is not None:

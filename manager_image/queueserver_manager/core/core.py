@@ -19,6 +19,7 @@ from queueserver_manager.core.effects import TellWorker
 from queueserver_manager.core.lists import PlansAndDevices
 from queueserver_manager.core.model import UID_NAMES, EnvironmentStage, LinkState, State
 from queueserver_manager.core.permission_methods import ReadFiles
+from queueserver_manager.core.refusal_codes import Code
 from queueserver_manager.core.states import ManagerState, check_transition
 from queueserver_manager.core.writes import SetField
 
@@ -123,13 +124,15 @@ class Core:
         """Refusals of `queue_start` and `queue_item_execute`, in the contract's order (zmq-api 5.7)."""
         state = self.state
         if not state.environment_exists:
-            raise Refusal("RE Worker environment does not exist.", prefixed=False)
+            raise Refusal("RE Worker environment does not exist.", code=Code.NO_ENVIRONMENT, prefixed=False)
         if state.link is LinkState.ATTACHED and state.re_state is None:
-            raise Refusal("Run Engine is not found in the RE Worker environment.", prefixed=False)
+            raise Refusal(
+                "Run Engine is not found in the RE Worker environment.", code=Code.NO_RUN_ENGINE, prefixed=False
+            )
         if state.manager_state is not ManagerState.IDLE or state.leaving:
-            raise Refusal("RE Manager is busy.", prefixed=False)
+            raise Refusal("RE Manager is busy.", code=Code.WRONG_STATE, prefixed=False)
         if state.link is not LinkState.ATTACHED:
-            raise Refusal("Timeout occurred while processing the request", prefixed=False)
+            raise Refusal("Timeout occurred while processing the request", code=Code.WORKER_SILENT, prefixed=False)
 
     # Lists and permissions -------------------------------------------------------------------------------------
 

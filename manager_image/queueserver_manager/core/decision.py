@@ -83,3 +83,8 @@ class Decision:
 def success(**values: Any) -> Reply:
     """A reply that begins with `success` and an empty `msg`."""
     return {"success": True, "msg": "", **values}
+
+
+def failure(msg: str, code: Code, **values: Any) -> Reply:
+    """The reply to a refused request."""
+    return {"success": False, "msg": msg, **values, "code": code.value}

@@ -8,6 +8,7 @@ from queueserver_common.encoded import Encoded
 from queueserver_manager.core.decision import Decision, Refusal, Reply, success
 from queueserver_manager.core.history import history_query
 from queueserver_manager.core.parameters import Params
+from queueserver_manager.core.refusal_codes import Code
 from queueserver_manager.core.writes import TrimHistory
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def devices_allowed(core: Core, params: Params, d: Decision, now: float) -> Repl
 def _allowed(core: Core, params: Params, kind: str) -> Reply:
     group = params["user_group"]
     if not core.lists.knows_group(group):
-        raise Refusal(f"Unknown user group: '{group}'")
+        raise Refusal(f"Unknown user group: '{group}'", code=Code.UNKNOWN_USER_GROUP)
     uid = f"{kind}_allowed_uid"
     return success(**{f"{kind}_allowed": Encoded(core.lists.allowed_text(kind, group)), uid: core.state.uids[uid]})
 

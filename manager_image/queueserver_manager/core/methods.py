@@ -7,7 +7,7 @@ from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -53,6 +53,7 @@ _POS_DEST = Parameter("pos_dest", "integer, 'front' or 'back'")
 _ITEM = Parameter("item", "item", required=True)
 _USER = Parameter("user", "string", required=True)
 _GROUP = Parameter("user_group", "string", required=True)
+_EXPECT = Parameter("expect_queue_uid", "string", types=(str,))
 _CALLER = (_GROUP, _USER)
 _NO_UIDS = "Request does not contain the list of UIDs"
 _UIDS = Parameter(
@@ -95,6 +96,12 @@ def _handler(name: str) -> Callable[..., Any]:
 def _queue(name: str, summary: str, prefix: str, parameters: tuple[Parameter, ...], **failure: Any) -> Method:
     """A method that edits the queue."""
     return Method(name, summary, _handler(name), (*parameters, LOCK_KEY), prefix, _Q, failure, needs_store=True)
+
+
+def _edit(name: str, summary: str, prefix: str, parameters: tuple[Parameter, ...], **failure: Any) -> Method:
+    """A method that changes what stands in the queue, and does so on request only to the queue that is meant."""
+    method = _queue(name, summary, prefix, parameters, **failure)
+    return replace(method, parameters=(*method.parameters, _EXPECT))
 
 
 def _control(name: str, summary: str, *parameters: Parameter, needs_store: bool = True) -> Method:
@@ -177,7 +184,7 @@ _TABLE = (
         "Failed to set queue mode: ",
         (Parameter("mode", "mapping or 'default'", missing="Parameter 'mode' is not found in request {params}"),),
     ),
-    _queue(
+    _edit(
         "queue_item_add",
         "Add an item to the queue.",
         "Failed to add an item: ",
@@ -185,7 +192,7 @@ _TABLE = (
         qsize=None,
         item=None,
     ),
-    _queue(
+    _edit(
         "queue_item_add_batch",
         "Add items to the queue, all or none.",
         "Failed to add an item: ",
@@ -206,7 +213,7 @@ _TABLE = (
         items=[],
         results=[],
     ),
-    _queue(
+    _edit(
         "queue_item_update",
         "Replace an item at its place.",
         "Failed to add an item: ",
@@ -215,7 +222,7 @@ _TABLE = (
         item=None,
     ),
     _information("queue_item_get", "Show an item of the queue.", _POS, _UID, prefix="Failed to get an item: ", item={}),
-    _queue(
+    _edit(
         "queue_item_remove",
         "Remove an item from the queue.",
         "Failed to remove an item: ",
@@ -223,7 +230,7 @@ _TABLE = (
         item={},
         qsize=None,
     ),
-    _queue(
+    _edit(
         "queue_item_remove_batch",
         "Remove items by uid.",
         "Failed to remove a batch of items: ",
@@ -231,7 +238,7 @@ _TABLE = (
         items=[],
         qsize=None,
     ),
-    _queue(
+    _edit(
         "queue_item_move",
         "Move an item within the queue.",
         "Failed to move the item: ",
@@ -239,7 +246,7 @@ _TABLE = (
         item={},
         qsize=None,
     ),
-    _queue(
+    _edit(
         "queue_item_move_batch",
         "Move items by uid to one place.",
         "Failed to move the batch of items: ",
@@ -257,7 +264,7 @@ _TABLE = (
         {"qsize": None, "item": None},
         needs_store=True,
     ),
-    _queue("queue_clear", "Remove all items but the running one.", _ERROR, ()),
+    _edit("queue_clear", "Remove all items but the running one.", _ERROR, ()),
     _control("queue_start", "Start taking items from the queue."),
     _control("queue_stop", "Stop the queue after the item in hand."),
     _control("queue_stop_cancel", "Take a request to stop back."),

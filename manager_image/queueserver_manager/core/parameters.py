@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queueserver_manager.core.decision import Refusal
+from queueserver_manager.core.refusal_codes import Code
 
 Params = Mapping[str, Any]
 
@@ -33,7 +34,7 @@ class Parameter:
         """Raise `Refusal` when the parameter is missing or of a wrong type."""
         if self.name not in params:
             if self.missing:
-                raise Refusal(self.missing.format(params=dict(params)))
+                raise Refusal(self.missing.format(params=dict(params)), code=Code.MISSING_PARAMETER)
             return
         value = params[self.name]
         if self.types and not _is_one_of(value, self.types) and not (value is None and not self.missing):
@@ -59,7 +60,10 @@ def check_supported(params: object, supported: tuple[Parameter, ...]) -> Params:
     unknown = [name for name in params if name not in names]
     if unknown:
         shown = repr(unknown[0]) if len(unknown) == 1 else repr(unknown)
-        raise Refusal(f"API request contains unsupported parameters: {shown}. Supported parameters: {names}")
+        raise Refusal(
+            f"API request contains unsupported parameters: {shown}. Supported parameters: {names}",
+            code=Code.UNSUPPORTED_PARAMETER,
+        )
     return params
 
 

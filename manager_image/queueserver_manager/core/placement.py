@@ -5,6 +5,7 @@ from __future__ import annotations
 from queueserver_manager.core.decision import Refusal
 from queueserver_manager.core.model import State
 from queueserver_manager.core.queue import QueuedItem
+from queueserver_manager.core.refusal_codes import Code
 
 
 def insertion_index(state: State, pos: object, before_uid: object, after_uid: object) -> int:
@@ -18,11 +19,13 @@ def insertion_index(state: State, pos: object, before_uid: object, after_uid: ob
         uid = before_uid if before_uid is not None else after_uid
         if state.running is not None and uid == state.running.uid:
             if before_uid is not None:
-                raise Refusal("Can not insert a plan in the queue before a currently running plan.")
+                raise Refusal(
+                    "Can not insert a plan in the queue before a currently running plan.", code=Code.ITEM_IS_RUNNING
+                )
             return 0
         item = queue.get(uid) if isinstance(uid, str) else None
         if item is None:
-            raise Refusal(f"Plan with UID '{uid}' is not in the queue.")
+            raise Refusal(f"Plan with UID '{uid}' is not in the queue.", code=Code.ITEM_NOT_FOUND)
         return queue.position(item) + (after_uid is not None)
     return _insertion_position(pos, len(queue))
 
@@ -54,7 +57,7 @@ def find_by_position(state: State, pos: object, *, wrong: str = "type") -> Queue
         raise Refusal(f"Parameter 'pos' has incorrect {wrong}: pos={pos} (type={type(pos)})")
     if not -size <= index < size:
         shown = "back" if pos is None else pos
-        raise Refusal(f"Index '{index}' is out of range (parameter pos = '{shown}')")
+        raise Refusal(f"Index '{index}' is out of range (parameter pos = '{shown}')", code=Code.ITEM_NOT_FOUND)
     return state.queue.at(index % size)
 
 
@@ -64,8 +67,8 @@ def find_by_uid(state: State, uid: object) -> QueuedItem:
     if item is not None:
         return item
     if state.running is not None and uid == state.running.uid:
-        raise Refusal(f"Item with UID '{uid}' is currently running.")
-    raise Refusal(f"Item with UID '{uid}' is not in the queue.")
+        raise Refusal(f"Item with UID '{uid}' is currently running.", code=Code.ITEM_IS_RUNNING)
+    raise Refusal(f"Item with UID '{uid}' is not in the queue.", code=Code.ITEM_NOT_FOUND)
 
 
 def check_batch(state: State, uids: list[object]) -> list[QueuedItem]:
@@ -76,7 +79,7 @@ def check_batch(state: State, uids: list[object]) -> list[QueuedItem]:
         raise Refusal(f"The list of contains repeated UIDs ({repeated} UIDs)")
     missing = [uid for uid in uids if not _known(state, uid)]
     if missing:
-        raise Refusal(f"The queue does not contain items with the following UIDs: {missing}")
+        raise Refusal(f"The queue does not contain items with the following UIDs: {missing}", code=Code.ITEM_NOT_FOUND)
     return [item for uid in uids if (item := state.queue.get(str(uid))) is not None]
 
 

@@ -10,6 +10,7 @@ from queueserver_manager.core.decision import Decision, Refusal, Reply, success
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.placement import find_by_position, find_by_uid, insertion_index
 from queueserver_manager.core.queue import QueuedItem
+from queueserver_manager.core.refusal_codes import Code
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.submission import accept_item
 from queueserver_manager.core.writes import SetField
@@ -54,14 +55,20 @@ def queue_item_update(core: Core, params: Params, d: Decision, now: float) -> Re
     item = accept_item(core, params)
     old_uid, replace = item.get("item_uid"), bool(params.get("replace"))
     if "item_uid" not in item and not replace:
-        raise Refusal("Item description contains no UID and UID generation is skipped", item=params["item"])
+        raise Refusal(
+            "Item description contains no UID and UID generation is skipped",
+            code=Code.INVALID_ITEM,
+            item=params["item"],
+        )
     if replace:
         item["item_uid"] = core.new_uid()
     old = core.state.queue.get(old_uid) if isinstance(old_uid, str) else None
     if old is None:
         running = core.state.running
-        state = "currently running" if running is not None and running.uid == old_uid else "not in the queue"
-        raise Refusal(f"Failed to replace item: Item with UID '{old_uid}' is {state}", item=item)
+        in_hand = running is not None and running.uid == old_uid
+        state = "currently running" if in_hand else "not in the queue"
+        code = Code.ITEM_IS_RUNNING if in_hand else Code.ITEM_NOT_FOUND
+        raise Refusal(f"Failed to replace item: Item with UID '{old_uid}' is {state}", code=code, item=item)
     if replace or items.as_submitted(items.decode(old.text)) != item:
         d.write(*core.state.queue.replace(old, QueuedItem(item["item_uid"], items.encode(item))))
         core.renew("plan_queue_uid")
@@ -78,11 +85,11 @@ def queue_item_remove(core: Core, params: Params, d: Decision, now: float) -> Re
     uid, running = params.get("uid"), core.state.running
     if uid is not None and params.get("pos") is None:
         if running is not None and uid == running.uid:
-            raise Refusal("Can not remove an item which is currently running.")
+            raise Refusal("Can not remove an item which is currently running.", code=Code.ITEM_IS_RUNNING)
         if not isinstance(uid, str) or uid not in core.state.queue:
-            raise Refusal(f"Plan with UID '{uid}' is not in the queue.")
+            raise Refusal(f"Plan with UID '{uid}' is not in the queue.", code=Code.ITEM_NOT_FOUND)
     if uid is None and params.get("pos") is None and not len(core.state.queue):
-        raise Refusal("Queue is empty")
+        raise Refusal("Queue is empty", code=Code.ITEM_NOT_FOUND)
     item = _source(core, params, wrong="value")
     d.write(*core.state.queue.remove([item]))
     core.renew("plan_queue_uid")
@@ -101,9 +108,9 @@ def queue_item_move(core: Core, params: Params, d: Decision, now: float) -> Repl
     pos, uid = params.get("pos"), params.get("uid")
     dest, before, after = params.get("pos_dest"), params.get("before_uid"), params.get("after_uid")
     if pos is None and uid is None:
-        raise Refusal("Source position or UID is not specified.")
+        raise Refusal("Source position or UID is not specified.", code=Code.MISSING_PARAMETER)
     if dest is None and before is None and after is None:
-        raise Refusal("Destination position or UID is not specified.")
+        raise Refusal("Destination position or UID is not specified.", code=Code.MISSING_PARAMETER)
     if pos is not None and uid is not None:
         raise Refusal("Ambiguous parameters: Both position and uid is specified for the source plan.")
     if dest is not None and (before is not None or after is not None):
@@ -126,7 +133,7 @@ def found(core: Core, role: str, pos: object, uid: object) -> QueuedItem:
         return find_by_uid(core.state, uid) if uid is not None else find_by_position(core.state, pos)
     except Refusal as refusal:
         place = f"UID '{uid}'" if uid is not None else f"position {pos}"
-        raise Refusal(f"{role} plan ({place}) was not found: {refusal.msg}.") from None
+        raise Refusal(f"{role} plan ({place}) was not found: {refusal.msg}.", code=refusal.code) from None
 
 
 def _neighbour(core: Core, target: QueuedItem, source: QueuedItem) -> QueuedItem | None:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from queueserver_manager.core.conclude import conclude
-from queueserver_manager.core.decision import Decision, Refusal, Reply
+from queueserver_manager.core.decision import Decision, Refusal, Reply, failure
 from queueserver_manager.core.locks import check_key
 from queueserver_manager.core.methods import METHODS, Guard, Method
 from queueserver_manager.core.parameters import Params, check_lock_key, check_supported
+from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.submission import check_queue_uid
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
@@ -28,7 +30,8 @@ class StoreAway(Refusal):
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"The manager cannot do this without its Redis server. {reason} "
-            "Nothing was changed; send the request again when the status shows 'store': 'connected'."
+            "Nothing was changed; send the request again when the status shows 'store': 'connected'.",
+            code=Code.STORE_AWAY,
         )
 
 
@@ -59,7 +62,7 @@ def decide(core: Core, name: str, params: object, now: float) -> Decision | Work
     """Decide a request of any method but `ping` and `status`."""
     method = METHODS.get(name)
     if method is None:
-        return Decision(reply={"success": False, "msg": f"Unknown method '{name}'"})
+        return Decision(reply=failure(f"Unknown method '{name}'", Code.UNKNOWN_METHOD))
     decision = Decision()
     try:
         checked = check_supported(params, method.parameters)
@@ -80,13 +83,14 @@ def _check(core: Core, method: Method, params: Params) -> None:
         parameter.check(params)
     if method.needs_store and not core.store_connected:
         raise StoreAway(core.store_problem)
+    check_queue_uid(core, params)
 
 
 def refuse(core: Core, method: Method, refusal: Refusal) -> Decision:
     """The reply to a refused request: nothing is changed."""
     msg = f"{method.prefix}{refusal.msg}" if refusal.prefixed else refusal.msg
-    failure = dict(method.failure)
-    if "items" in failure and method.name == "queue_item_add_batch" and "qsize" not in refusal.extra:
-        failure["qsize"] = len(core.state.queue)
-    known = {k: v for k, v in refusal.extra.items() if k in failure}
-    return Decision(reply={"success": False, "msg": msg, **failure, **known})
+    values = dict(method.failure)
+    if "items" in values and method.name == "queue_item_add_batch" and "qsize" not in refusal.extra:
+        values["qsize"] = len(core.state.queue)
+    known = {k: v for k, v in refusal.extra.items() if k in values}
+    return Decision(reply=failure(msg, refusal.code, **(values | known)))

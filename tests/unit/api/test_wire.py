@@ -30,7 +30,8 @@ def refusal_of(frame: bytes, encoding: Encoding = JSON) -> str:
     decoded = decode_request(frame, encoding)
     assert isinstance(decoded, Malformed), decoded
     assert decoded.reply["success"] is False
-    assert set(decoded.reply) == {"success", "msg"}
+    assert set(decoded.reply) == {"success", "msg", "code"}
+    assert decoded.reply["code"] == "malformed_request"
     return str(decoded.reply["msg"])
 
 

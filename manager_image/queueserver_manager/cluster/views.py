@@ -72,8 +72,6 @@ class EnvironmentView:
     """The operator calls the opening ended or failed."""
     proof: str = ""
     """What proves to the operator that the worker has ended."""
-    end_reason: str = ""
-    exit_code: int | None = None
     confirmed_dead: str = ""
     """Uid of the pod that an administrator calls dead."""
 
@@ -120,8 +118,6 @@ def environment_view(body: Mapping[str, Any]) -> EnvironmentView:
         progress=said,
         final=phase in _FINAL_PHASES,
         proof=end.get("proof") or "",
-        end_reason=end.get("reason") or "",
-        exit_code=end.get("exitCode"),
         confirmed_dead=annotations.get(CONFIRMED_DEAD_ANNOTATION, ""),
     )
 

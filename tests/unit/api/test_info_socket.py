@@ -9,6 +9,7 @@ import msgpack
 import pytest
 import zmq
 
+from queueserver_manager.api.curve import CurveServerKeys
 from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.wire import Encoding
 
@@ -169,3 +170,46 @@ def test_text_at_hand_is_published_before_closing(start: Any, subscribe: Any, lo
 
     loop_thread.call(publish_and_close)
     assert json.loads(subscriber.recv_multipart()[1])["msg"] == "a\nlast words\n"
+
+
+def encrypted_subscriber(context: zmq.Context[Any], address: str, server_key: bytes | None) -> Any:
+    subscriber = context.socket(zmq.SUB)
+    subscriber.linger = 0
+    subscriber.subscribe(b"QS_Info")
+    if server_key is not None:
+        subscriber.curve_serverkey = server_key
+        subscriber.curve_publickey, subscriber.curve_secretkey = zmq.curve_keypair()
+    subscriber.connect(address)
+    return subscriber
+
+
+@pytest.mark.parametrize("clear", [True, False])
+def test_an_encrypted_copy_is_published_to_who_knows_the_public_key(
+    loop_thread: Any, zmq_context: zmq.Context[Any], clear: bool, wait_until: Any
+) -> None:
+    public, secret = zmq.curve_keypair()
+    info: InfoSocket = loop_thread.call(
+        InfoSocket,
+        "tcp://127.0.0.1:*" if clear else None,
+        Encoding.JSON,
+        encrypted=("tcp://127.0.0.1:*", CurveServerKeys(secret)),
+        context=zmq_context,
+    )
+    addresses = [(info.encrypted_address, public), *([(info.address, None)] if clear else [])]
+    readers = [encrypted_subscriber(zmq_context, address, key) for address, key in addresses]
+    stranger = encrypted_subscriber(zmq_context, info.encrypted_address, None)
+    try:
+        assert bool(info.address) == clear
+
+        def all_have_it() -> bool:
+            loop_thread.call(info.publish_status, STATUS)
+            return all(reader.poll(10) for reader in readers)
+
+        wait_until(all_have_it)
+        for reader in readers:
+            assert json.loads(reader.recv_multipart()[1])["msg"] == {"status": STATUS}
+        assert not stranger.poll(0)
+    finally:
+        for reader in (*readers, stranger):
+            reader.close()
+        loop_thread.call(info.close, 0)

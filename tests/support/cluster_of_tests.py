@@ -38,10 +38,14 @@ class Kubectl:
         """The same for another namespace."""
         return replace(self, namespace=namespace)
 
+    def command(self, *words: str) -> list[str]:
+        """The command line of kubectl with these words."""
+        return [str(self.program), "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *words]
+
     def __call__(self, *words: str, stdin: str = "", seconds: float = 60, check: bool = True) -> str:
         """Run one command and return what it printed; fails with what it said when it does not succeed."""
         answer = subprocess.run(
-            [self.program, "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *words],
+            self.command(*words),
             input=stdin,
             capture_output=True,
             text=True,
@@ -100,8 +104,14 @@ def find_kubectl() -> Kubectl:
 
 def image_names() -> dict[str, str]:
     """Full names of the images of this tree as the cluster has them, by their short names (manager, worker, …)."""
+    named = os.environ.get(KUBECONFIG_VARIABLE)
+    file = OUTPUT / "images.json"
+    if named:
+        # A cluster made here with a name of its own, or one that was there.
+        own = Path(named).parent == OUTPUT
+        file = OUTPUT / (Path(named).name.replace("kubeconfig", "images.json") if own else "existing.images.json")
     try:
-        names: dict[str, str] = json.loads((OUTPUT / "images.json").read_text())
+        names: dict[str, str] = json.loads(file.read_text())
     except FileNotFoundError:
         raise NoCluster("The images of this tree are not in the cluster: run `make cluster-load`.") from None
     return names

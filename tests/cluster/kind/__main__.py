@@ -21,10 +21,10 @@ from kind.progress import say
 
 OUTPUT = ROOT / "build" / "cluster"
 PROGRAMS = OUTPUT / "bin"
-IMAGES_FILE = OUTPUT / "images.json"
-VALUES_FILE = OUTPUT / "operator-values.json"
 """Values of the operator's chart for the images of this tree."""
 DEFAULT_NAME = "queueserver"
+EXISTING = "existing"
+"""Stands for the name of a cluster that was not made here."""
 KUBECONFIG_VARIABLE = "QUEUESERVER_TEST_KUBECONFIG"
 """An existing cluster, to be used instead of one made here."""
 PREFIX_VARIABLE = "QUEUESERVER_TEST_IMAGE_PREFIX"
@@ -111,25 +111,31 @@ def use_existing_cluster(kubeconfig: Path) -> None:
     cache = Cache(default_root())
     machine = look(cache)
     Programs(cache, PROGRAMS).build((KUBERNETES, HELM))
-    _write_names(push(machine.engine, build_images(machine.engine, machine.base_image(cache)), prefix))
+    _write_names(EXISTING, push(machine.engine, build_images(machine.engine, machine.base_image(cache)), prefix))
 
 
 def _load(cluster: Cluster, machine: Machine, cache: Cache) -> None:
     images = build_images(machine.engine, machine.base_image(cache))
     cluster.load(list(images.values()))
-    _write_names(images)
+    _write_names(cluster.name, images)
 
 
-def _write_names(images: dict[str, str]) -> None:
+def _write_names(cluster: str, images: dict[str, str]) -> None:
+    """Tell the images that a cluster has, to tests and as values of the operator's chart."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    IMAGES_FILE.write_text(json.dumps(images, indent=2) + "\n")
-    VALUES_FILE.write_text(json.dumps({"images": chart_values(images)}, indent=2) + "\n")
+    _file(cluster, "images.json").write_text(json.dumps(images, indent=2) + "\n")
+    _file(cluster, "operator-values.json").write_text(json.dumps({"images": chart_values(images)}, indent=2) + "\n")
+
+
+def _file(cluster: str, name: str) -> Path:
+    """Path of a file about a cluster: with its name in front, but for the default one."""
+    return OUTPUT / (name if cluster == DEFAULT_NAME else f"{cluster}.{name}")
 
 
 def _cluster(name: str, machine: Machine, programs: Programs, needed: tuple[Program, ...]) -> Cluster:
     built = programs.build(needed)
-    file = "kubeconfig" if name == DEFAULT_NAME else f"{name}.kubeconfig"
-    return Cluster(name, OUTPUT / file, machine.engine, built["kind"], built["kubernetes"].with_name("kubectl"))
+    kubectl = built["kubernetes"].with_name("kubectl")
+    return Cluster(name, _file(name, "kubeconfig"), machine.engine, built["kind"], kubectl)
 
 
 def _parser() -> argparse.ArgumentParser:

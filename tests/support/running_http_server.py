@@ -20,7 +20,7 @@ from process_table import free_ports
 from running_manager import RunningManager
 
 KEY = "APIKEYFORTESTS"
-_DEADLINE = 20.0
+_DEADLINE = 45.0
 
 
 class RunningHttpServer:

@@ -33,6 +33,14 @@ print(sum(not pathlib.Path(importlib.util.cache_from_source(str(path))).exists()
 """
 
 
+PROGRAMS = """
+import importlib.metadata, json, pathlib, sys
+programs = importlib.metadata.distribution("bluesky-queueserver-k8s").entry_points.select(group="console_scripts")
+folder = pathlib.Path(sys.executable).parent
+print(json.dumps([point.name for point in programs if (folder / point.name).exists() and callable(point.load())]))
+"""
+
+
 def output_of(namespace: Kubectl, name: str, image: str, command: list[str], **options: object) -> str:
     """Run a command as the only program of a pod and return what it wrote; it has to succeed."""
     namespace.apply(restricted_pod(name, image, command, **options))
@@ -58,6 +66,20 @@ def test_an_image_holds_its_own_modules_and_no_others(namespace: Kubectl, images
     candidates = sorted({module for modules in MODULES.values() for module in modules})
     found = output_of(namespace, name, images[name], ["python", "-c", program.format(candidates)])
     assert sorted(found.split()) == sorted(MODULES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "some"),
+    [("manager", {"start-re-manager", "qserver"}), ("operator", set()), ("worker", {"qserver-list-plans-devices"})],
+)
+def test_an_image_has_the_programs_that_run_in_it_and_no_others(
+    namespace: Kubectl, images: dict[str, str], name: str, some: set[str]
+):
+    writable = ["/tmp", "/home/queueserver"]
+    programs = set(json.loads(output_of(namespace, name, images[name], ["python", "-c", PROGRAMS], writable=writable)))
+    assert programs >= some
+    assert not programs or name != "operator"
+    assert {program == "qserver-list-plans-devices" for program in programs} <= {name == "worker"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -100,7 +122,7 @@ def test_the_manager_image_serves_redis_on_a_socket(namespace: Kubectl, images: 
 
 
 def test_redis_cli_fails_where_no_server_answers(namespace: Kubectl, images: dict[str, str]):
-    script = "redis-cli -s /run/redis/nothing.sock ping; echo $?"
+    script = "redis-cli -s /run/redis/nothing.sock ping 2>&1; echo $?"
     answer = output_of(namespace, "redis", images["manager"], ["sh", "-c", script])
     assert re.search(r"gave no answer: .*No such file", answer)
     assert answer.endswith("1\n")

@@ -10,6 +10,7 @@ import pytest
 
 from api_server import CRDS, ApiServer, missing_programs, running_api_server
 from cluster_world import Road, World
+from launcher_bench import Bench
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +40,8 @@ def road(api_server: ApiServer) -> Iterator[Road]:
     road = Road(address.hostname, address.port)
     yield road
     road.close()
+
+
+@pytest.fixture
+def bench(world: World, road: Road) -> Bench:
+    return Bench(world, road)

@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check format bench docs lock clean local dev
-.PHONY: cluster-up cluster-down cluster-load cluster-check test-cluster
+.PHONY: cluster-up cluster-down cluster-load cluster-check test-cluster bench-cluster
 PYTHON ?=
 ARGS ?=
 export PYTHON
@@ -51,6 +51,10 @@ cluster-check: ## Say whether this machine can run a cluster for tests
 test-cluster: dev ## Run the tests that need a cluster, in the one that cluster-up makes
 	@$(CLUSTER) up
 	.venv/bin/python -m pytest tests/cluster $(ARGS)
+
+bench-cluster: dev ## Measure opening, closing and memory in the cluster that cluster-up makes
+	@$(CLUSTER) up
+	PYTHONPATH=tests/support:operator:common .venv/bin/python -m benchmarks.cluster $(ARGS)
 
 docs: dev ## Write the pages of the reference anew from the code
 	@.venv/bin/python scripts/reference.py

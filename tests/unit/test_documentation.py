@@ -44,6 +44,7 @@ PROGRAMS = {
     "qserver-list-plans-devices": list_plans_devices._parser(),
 }
 OTHER_PROGRAMS_OPTIONS = {"--now", "--user", "--upgrade", "--help"}  # of systemctl, uv, and of everybody
+CONTAINER_OPTIONS = {"--rm", "--entrypoint", "--no-cache-dir"}  # of docker and podman, and of pip
 KUBECTL_OPTIONS = {"--no-headers", "--server-side", "--type"}
 # tests/cluster/test_tutorial.py runs the commands.
 TUTORIAL_OPTIONS = {
@@ -253,7 +254,8 @@ def test_commands_are_found():
 def test_every_option_exists(page: Path):
     known = {option for parser in PROGRAMS.values() for action in parser._actions for option in action.option_strings}
     known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / "benchmarks" / "__main__.py").read_text()))
-    known |= OTHER_PROGRAMS_OPTIONS | KUBECTL_OPTIONS | TUTORIAL_OPTIONS | HELM_OPTIONS
+    known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / "tests" / "cluster" / "kind" / "__main__.py").read_text()))
+    known |= OTHER_PROGRAMS_OPTIONS | CONTAINER_OPTIONS | KUBECTL_OPTIONS | TUTORIAL_OPTIONS | HELM_OPTIONS
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) - known == set()
 
 

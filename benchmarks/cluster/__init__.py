@@ -1,0 +1,1 @@
+"""Speed and memory in a cluster: `make bench-cluster`."""

@@ -84,11 +84,11 @@ class KubernetesLauncher:
 
     async def start(self, opening_id: str, token: str, permissions: dict[str, Any] | None) -> Record:
         """Make the WorkerEnvironment of an opening; raises `LaunchError`. The operator has the configuration."""
-        if alive := self._clear_remains():
+        if alive := self._clear_remains(opening_id):
             raise LaunchError(
                 f"The worker of an earlier opening has not ended: delete the WorkerEnvironment '{alive}' first."
             )
-        opening = self._expect(opening_id)
+        opening = self._openings.get(opening_id) or self._expect(opening_id)
         await self._make(opening)
         return opening.record()
 
@@ -356,10 +356,12 @@ class KubernetesLauncher:
         record = make_record(environment.opening_id, environment.name, environment.uid, "")
         self._reports.environment_applied(environment.opening_id, record)
 
-    def _clear_remains(self) -> str:
-        """Delete what earlier openings left; the name of one whose worker has not ended, empty when there is none."""
+    def _clear_remains(self, opening_id: str) -> str:
+        """Delete what other openings left; the name of one whose worker has not ended, empty when there is none."""
         alive = ""
         for environment in self._environments.values():
+            if environment.opening_id == opening_id:
+                continue
             pod = self._pod_of(environment)
             if pod is None or pod.terminated is not None or environment.final:
                 if environment.made_by_manager or environment.final or pod is not None:

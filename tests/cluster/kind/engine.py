@@ -33,6 +33,14 @@ class Engine:
         """Tell whether the registry of an image answers and has it."""
         return succeeds([self.program, "manifest", "inspect", image], environment=self.environment, seconds=30)
 
+    def drop_old_images(self, current: str, kept: int) -> None:
+        """Remove the images of one repository but `current` and the newest ones; those that a container uses stay."""
+        repository = current.rsplit(":", 1)[0]
+        listing = ["images", "--filter", f"reference={repository}", "--format", "{{.Repository}}:{{.Tag}}"]
+        names = self.run(*listing, failure=f"{self.program} does not tell its images.").split()
+        for name in set(names[kept:]) - {current}:
+            succeeds([self.program, "rmi", name], environment=self.environment)
+
     def import_tree(self, archive: Path, name: str) -> None:
         """Make an image of one layer from an archive of a root file system."""
         self.run("import", archive, name, failure=f"{self.program} could not take in {name}.")

@@ -18,6 +18,8 @@ from kind.progress import step
 
 ROOT = Path(__file__).resolve().parents[3]
 PREFIX = "localhost/queueserver"
+KEPT = 3
+"""Images of one name that stay in the engine: those of the last builds."""
 PUBLISHED_BASE = "docker.io/library/python:3.13-slim"
 """The default of the Dockerfiles' BASE_IMAGE, where its registry answers."""
 
@@ -101,6 +103,7 @@ def build_images(engine: Engine, base_image: str) -> dict[str, str]:
         if not engine.has_image(names[image.name]):
             arguments = {"BASE_IMAGE": base_image} | {argument: names[other] for argument, other in image.built_on}
             _build(engine, image, names[image.name], arguments)
+            engine.drop_old_images(names[image.name], KEPT)
     return names
 
 

@@ -12,7 +12,7 @@ from kind.cache import Cache, content_key
 from kind.debian import make_base_image
 from kind.engine import Engine, engine_of_the_machine
 from kind.failure import CannotContinue
-from kind.images import PREFIX, PUBLISHED_BASE
+from kind.images import KEPT, PREFIX, PUBLISHED_BASE
 from kind.node_image import make_node_image
 from kind.own_podman import install_packages, missing_packages, own_podman
 from kind.programs import ETCD, HELM, KIND, KUBERNETES, KUBERNETES_VERSION, OF_THE_NODE, Program, Programs
@@ -57,6 +57,7 @@ class Machine:
             built = programs.build(OF_THE_NODE)
             folder = cache.entry("node-image", key, lambda half: make_node_image(half, name, built))
             self.engine.load(folder / "node.tar")
+            self.engine.drop_old_images(name, KEPT)
         return name
 
 

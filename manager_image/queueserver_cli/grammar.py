@@ -238,6 +238,12 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "audit",
+        "audit_get",
+        "Requests that changed something, newest first, and on whose behalf",
+        (NamedWords({"limit": ("limit", whole_number), "before": ("before", str)}),),
+    ),
+    Command(
         "history clear",
         "history_clear",
         "Clear the history; keep the newest COUNT items, or those newer than UID",

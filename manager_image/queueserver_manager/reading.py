@@ -6,13 +6,22 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from queueserver_common.encoded import Encoded
-from queueserver_manager.core.decision import HistoryQuery
+from queueserver_manager.core.decision import AuditQuery, HistoryQuery
 from queueserver_manager.core.history import EntryFilter
 from queueserver_manager.store.redis_store import RedisStore
 
 
-async def read_history(store: RedisStore, query: HistoryQuery) -> Mapping[str, Any]:
-    """`items` and `total` of the reply to `history_get`; raises `StoreError`."""
+async def read(store: RedisStore, query: HistoryQuery | AuditQuery) -> Mapping[str, Any]:
+    """The part of a reply that a query asks for; raises `StoreError`."""
+    return await (_read_history(store, query) if isinstance(query, HistoryQuery) else _read_audit(store, query))
+
+
+async def _read_audit(store: RedisStore, query: AuditQuery) -> Mapping[str, Any]:
+    entries = await store.audit(query.limit, query.before)
+    return {"entries": Encoded.array([b'{"id":"%b",%b' % (name.encode(), text[1:]) for name, text in entries])}
+
+
+async def _read_history(store: RedisStore, query: HistoryQuery) -> Mapping[str, Any]:
     first, following = await _numbers(store, query)
     if query.wanted:
         texts, total = await _filtered(store, query, first, following)

@@ -25,7 +25,7 @@ from queueserver_manager.core.requests import StoreAway, Work, decide, refuse
 from queueserver_manager.core.status import status_mapping, stored_fields
 from queueserver_manager.exit_codes import CRASHED, FENCED
 from queueserver_manager.lookups import LookUp, Lookups
-from queueserver_manager.reading import read_history
+from queueserver_manager.reading import read
 from queueserver_manager.store.errors import Fenced, StoreError
 from queueserver_manager.store.redis_store import RedisStore
 
@@ -170,7 +170,7 @@ class Service:
     def _follow(self, d: Decision, request: Request | None) -> None:
         if request is not None:
             if d.reads is not None:
-                self._in_background(self._answer_history(request, d))
+                self._in_background(self._answer_from_store(request, d))
             elif d.awaits is not None:
                 self._await_worker(request, d.awaits)
             else:
@@ -190,15 +190,15 @@ class Service:
         if not self.ended.done():
             self.ended.set_result(code)
 
-    async def _answer_history(self, request: Request, d: Decision) -> None:
+    async def _answer_from_store(self, request: Request, d: Decision) -> None:
         assert d.reads is not None
         assert d.reply is not None
         try:
-            read = await read_history(self.store, d.reads)
+            values = await read(self.store, d.reads)
         except StoreError as error:
             self._reply(request, refuse(self.core, METHODS[request.method], StoreAway(str(error))).reply)
         else:
-            self._reply(request, {**d.reply, **read})
+            self._reply(request, {**d.reply, **values})
 
     def _await_worker(self, request: Request, awaits: AwaitWorker) -> None:
         timer = self._loop.call_later(WORKER_ANSWER_TIMEOUT, self._worker_answers_not, awaits.command_id)

@@ -37,6 +37,7 @@ _ADDED = """\
 
 - An item that returned to the queue because it failed, or was aborted or halted, has `requeued_from`: the `item_uid` of
   its history entry.
+- An item in the queue has `queued_at`: when it was put there, in seconds since 1970. Its history entry keeps it.
 - `history_get` answers pages and parts of the history and their size, `total`. Times are those of the ends of items, in
   seconds since 1970, both included. `exit_status` is one of those in `result`.
 - Methods that edit the queue take `expect_queue_uid`: they are refused with the code `queue_changed` when the
@@ -55,7 +56,7 @@ def page() -> str:
                     f"[`{method.name}`](#{method.name})",
                     method.summary,
                     method.lock or "",
-                    "refused" if method.needs_store or method.name == "history_get" else "answered",
+                    "refused" if method.needs_store or method.name in ("history_get", "audit_get") else "answered",
                 ]
                 for method in METHODS.values()
             ),

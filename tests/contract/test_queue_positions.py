@@ -98,15 +98,15 @@ def test_an_added_item_always_gets_a_new_uid_and_keeps_only_known_keys(closed_ma
         "unknown": 1,
     }
     item = closed_manager.add(submitted)
-    uid = item.pop("item_uid")
-    assert UID.fullmatch(uid)
+    added = {name: item.pop(name) for name in ("item_uid", "queued_at")}
+    assert UID.fullmatch(added["item_uid"])
     assert item == QUICK | {"meta": {"sample": "Cu"}, "properties": {"color": "red"}, **CALLER}
-    assert closed_manager.queue == [item | {"item_uid": uid}]
+    assert closed_manager.queue == [item | added]
 
 
 def test_args_kwargs_and_meta_are_not_added_to_an_item_without_them(closed_manager: ContractManager) -> None:
     item = closed_manager.add(QUICK)
-    assert set(item) == {"item_type", "name", "user", "user_group", "item_uid"}
+    assert set(item) == {"item_type", "name", "user", "user_group", "item_uid", "queued_at"}
 
 
 # Showing and removing -------------------------------------------------------------------------------------------
@@ -234,12 +234,13 @@ def test_an_updated_item_keeps_its_place_and_with_replace_gets_a_new_uid(
     uid = reply["item"]["item_uid"]
     assert (uid != uids[1]) is replace
     assert UID.fullmatch(uid)
-    assert reply["item"] == new | caller | {"item_uid": uid}
+    assert reply["item"] == new | caller | {"item_uid": uid, "queued_at": reply["item"]["queued_at"]}
     assert closed_manager.queue_uids == [uids[0], uid, uids[2]]
     assert closed_manager.queue[1] == reply["item"]
 
 
 def test_an_item_may_be_replaced_by_one_of_another_type(closed_manager: ContractManager) -> None:
     (uid,) = closed_manager.fill(1)
+    kept = {"item_uid": uid, "queued_at": closed_manager.queue[0]["queued_at"]}
     closed_manager.accepted("queue_item_update", item=STOP_INSTRUCTION | {"item_uid": uid}, **CALLER)
-    assert closed_manager.queue == [STOP_INSTRUCTION | {"item_uid": uid} | CALLER]
+    assert closed_manager.queue == [STOP_INSTRUCTION | kept | CALLER]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from codes_of_refusals import without_codes
 from contract_manager import CALLER, QUICK, ContractManager
 from contract_methods import ENVIRONMENT_LOCK, QUEUE_LOCK, SUPPORTED
 
@@ -62,7 +63,7 @@ def test_a_lock_key_is_accepted_and_ignored_while_nothing_is_locked(
 def test_params_that_are_no_mapping_are_refused(closed_manager: ContractManager, method: str) -> None:
     prefix, _, failure = SUPPORTED[method]
     frame = closed_manager.raw(closed_manager.encode({"method": method, "params": None}))
-    reply = closed_manager.without_codes(closed_manager.decode(frame or b""))
+    reply = without_codes(closed_manager.decode(frame or b""))
     assert reply == {"success": False, "msg": f"{prefix}'NoneType' object is not iterable", **failure}
     for params in (5, "text", [1], True):
         frame = closed_manager.raw(closed_manager.encode({"method": method, "params": params}))

@@ -83,6 +83,8 @@ SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "re_abort": (ERROR, ["lock_key"], {}),
     "re_halt": (ERROR, ["lock_key"], {}),
     "re_runs": (ERROR, ["option"], {"run_list": [], "run_list_uid": ""}),
+    "audit_get": (ERROR, ["limit", "before"], {"entries": []}),
+    "validate": (ERROR, ["user_group", "user", "items"], {"results": []}),
     "lock": (ERROR, ["lock_key", "note", "environment", "queue", "user"], {"lock_info": {}, "lock_info_uid": None}),
     "lock_info": (ERROR, ["lock_key"], {"lock_info": {}, "lock_info_uid": None}),
     "unlock": (ERROR, ["lock_key"], {"lock_info": {}, "lock_info_uid": None}),

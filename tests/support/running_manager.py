@@ -30,8 +30,8 @@ from typing import Any, Self
 import msgpack
 import zmq
 
+from codes_of_refusals import without_codes
 from process_table import free_ports, lives, processes_with, waits_on_standard_input
-from queueserver_manager.core.refusal_codes import Code
 
 Status = dict[str, Any]
 
@@ -281,7 +281,7 @@ class RunningManager:
         reply = self.raw(self.encode(request), timeout=_timeout)
         if reply is None:
             raise NoAnswer(self._explain(f"no answer to {method} within {_timeout:g} s"))
-        return self.without_codes(self.decode(reply))
+        return without_codes(self.decode(reply))
 
     def refusal_code(self, method: str, params: Any = None, /, **more: Any) -> str:
         """`code` of the reply to a request that must be refused."""
@@ -291,15 +291,6 @@ class RunningManager:
         assert reply["success"] is False, reply
         code: str = reply["code"]
         return code
-
-    def without_codes(self, reply: Any) -> Any:
-        """A reply in the form of the published manager; the `code` of each refusal in it is one of the known ones."""
-        for part in (reply, *(reply.get("results") or ())):
-            if part.get("success") is False:
-                assert part.pop("code") in Code.__members__.values(), reply
-            else:
-                assert "code" not in part, reply
-        return reply
 
     def accepted(self, method: str, params: Any = None, /, **more: Any) -> Any:
         """The reply to a request that must succeed."""

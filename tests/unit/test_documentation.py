@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from queueserver_cli import console_monitor, grammar, qserver
+from queueserver_cli import console_monitor, grammar, qserver, zmq_keys
 from queueserver_common.permissions_file import load_permissions_file
 from queueserver_http import main as http_server
 from queueserver_http.configuration_sources import load as load_http_configuration
-from queueserver_manager import exit_codes
+from queueserver_manager import clear_lock, exit_codes
 from queueserver_manager.core.core import Core
 from queueserver_manager.core.methods import METHODS
 from queueserver_manager.core.requests import Work, decide
@@ -41,6 +41,8 @@ PROGRAMS = {
     "start-bluesky-httpserver": http_server._parser(),
     "qserver": qserver._parser(),
     "qserver-console-monitor": console_monitor._parser(),
+    "qserver-zmq-keys": zmq_keys._parser(),
+    "qserver-clear-lock": clear_lock._parser(),
     "qserver-list-plans-devices": list_plans_devices._parser(),
 }
 OTHER_PROGRAMS_OPTIONS = {"--now", "--user", "--upgrade", "--help"}  # of systemctl, uv, and of everybody

@@ -31,25 +31,8 @@ _VALID: Result = {"success": True, "msg": ""}
 def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) -> Steps:
     """Add items that keep their order; validated in steps, inserted at once, or none of them."""
     submitted: list[Any] = params["items"]
-    while True:
-        try:
-            user, group = check_caller(core, params)
-        except Refusal as refusal:
-            refusal.extra["qsize"] = len(core.state.queue)
-            raise
-        revision = core.lists.revision
-        results: list[Result] = []
-        queued: list[QueuedItem] = []
-        for item in submitted:
-            result = _validate(core, item, group)
-            results.append(result)
-            if result["success"]:
-                queued.append(_as_queued(core, item, user, group))
-            yield
-            if revision != core.lists.revision:  # what was valid may be no longer, nor the group: begin again
-                break
-        else:
-            break
+    queued: list[QueuedItem] = []
+    results = yield from _validated(core, params, now, queued)
     check_queue_uid(core, params)  # it may have changed between the steps
     qsize = len(core.state.queue)
     failed = sum(not result["success"] for result in results)
@@ -81,6 +64,42 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
     return success(qsize=len(core.state.queue), items=[Encoded(item.text) for item in queued], results=results)
 
 
+def validate(core: Core, params: Params, d: Decision, now: float) -> Steps:
+    """Tell of each item whether it could be added; nothing is."""
+    results = yield from _validated(core, params, now, None)
+    failed = sum(not result["success"] for result in results)
+    if failed:
+        text = f"Validation of {failed} out of {len(results)} items failed"
+        raise Refusal(text, code=Code.INVALID_BATCH, results=results)
+    return success(results=results)
+
+
+def _validated(
+    core: Core, params: Params, now: float, queued: list[QueuedItem] | None
+) -> Generator[None, None, list[Result]]:
+    """The result for each item, in steps; valid ones are made ready for the queue in `queued`."""
+    while True:
+        try:
+            user, group = check_caller(core, params)
+        except Refusal as refusal:
+            refusal.extra["qsize"] = len(core.state.queue)
+            raise
+        revision = core.lists.revision
+        results: list[Result] = []
+        if queued is not None:
+            queued.clear()
+        for item in params["items"]:
+            result = _validate(core, item, group)
+            results.append(result)
+            if queued is not None and result["success"]:
+                queued.append(_as_queued(core, item, user, group, now))
+            yield
+            if revision != core.lists.revision:  # what was valid may be no longer, nor the group: begin again
+                break
+        else:
+            return results
+
+
 def _validate(core: Core, item: object, group: str) -> Result:
     try:
         check_item(core, check_item_shape(item), group)
@@ -89,9 +108,10 @@ def _validate(core: Core, item: object, group: str) -> Result:
     return _VALID
 
 
-def _as_queued(core: Core, item: Item, user: str, group: str) -> QueuedItem:
+def _as_queued(core: Core, item: Item, user: str, group: str, now: float) -> QueuedItem:
     uid = core.new_uid()
-    return QueuedItem(uid, items.encode(items.submitted(item, user, group) | {"item_uid": uid}))
+    kept = items.submitted(item, user, group) | {"item_uid": uid, items.QUEUED_AT: now}
+    return QueuedItem(uid, items.encode(kept))
 
 
 def _failed(count: int, total: int) -> str:

@@ -56,6 +56,15 @@ class HistoryQuery:
     item_uid: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Entries of the audit log that a reply consists of, newest first."""
+
+    limit: int
+    before: str | None
+    """Id of an entry: only older ones count."""
+
+
 @dataclass(slots=True)
 class Decision:
     """Everything that follows from one input."""
@@ -66,7 +75,7 @@ class Decision:
     awaits: AwaitWorker | None = None
     urgent: bool = False
     """Effects before writes: the decision only reduces motion."""
-    reads: HistoryQuery | None = None
+    reads: HistoryQuery | AuditQuery | None = None
     """The rest of the reply is read from the store."""
     hang: bool = False
     """`manager_kill`: the process is to stop answering."""

@@ -40,15 +40,15 @@ def start_next(core: Core, d: Decision, now: float) -> None:
     d.write(*queue.remove([first]))
     core.renew("plan_queue_uid")
     if item["item_type"] == "instruction":
-        obey_instruction(core, d, item, repeat=core.state.mode.loop)
+        obey_instruction(core, d, now, item, repeat=core.state.mode.loop)
         return
     take_in_hand(core, d, now, item, first.text)
 
 
-def obey_instruction(core: Core, d: Decision, item: Item, *, repeat: bool) -> None:
+def obey_instruction(core: Core, d: Decision, now: float, item: Item, *, repeat: bool) -> None:
     """The only instruction is `queue_stop`: the queue stops and autostart goes off; history does not mention it."""
     if repeat:
-        _append(core, d, items.repeated(item, core.new_uid()))
+        _append(core, d, items.repeated(item, core.new_uid(), now))
     set_autostart(core, d, False)
     to_idle(core, d)
 
@@ -77,7 +77,7 @@ def finish_item(core: Core, d: Decision, now: float, end: ItemEnded, *, may_cont
 
     ignored = end.exit_status is ExitStatus.FAILED and state.mode.ignore_failures and not end.refused and may_continue
     if not running.immediate:
-        requeue(core, d, running.item, entry, end.exit_status, ignored=ignored)
+        requeue(core, d, now, running.item, entry, end.exit_status, ignored=ignored)
 
     good = end.exit_status is ExitStatus.COMPLETED or (ignored and not running.immediate)
     paused_too_late = state.pause_requested
@@ -107,14 +107,16 @@ def record_end(core: Core, d: Decision, item: Item, end: ItemEnded) -> Item:
     return entry
 
 
-def requeue(core: Core, d: Decision, item: Item, entry: Item, status: ExitStatus, *, ignored: bool = False) -> None:
+def requeue(
+    core: Core, d: Decision, now: float, item: Item, entry: Item, status: ExitStatus, *, ignored: bool = False
+) -> None:
     """Put the item back where its end says (zmq-api 7)."""
     if status in RETURNED and not ignored:
         uid = core.new_uid()
-        back = QueuedItem(uid, items.encode(items.returned_after_failure(entry, uid)))
+        back = QueuedItem(uid, items.encode(items.returned_after_failure(entry, uid, now)))
         d.write(*core.state.queue.insert(0, [back]))
     elif core.state.mode.loop:
-        _append(core, d, items.repeated(item, core.new_uid()))
+        _append(core, d, items.repeated(item, core.new_uid(), now))
 
 
 def lose_worker(core: Core, d: Decision, now: float, cause: str, *, error: bool) -> None:

@@ -22,6 +22,9 @@ _RUN_PROPERTIES = ("time_start", "immediate_execution")
 REQUEUED_FROM = "requeued_from"
 """Key of an item that returned to the queue: the uid of its history entry (an addition to the contract)."""
 
+QUEUED_AT = "queued_at"
+"""Key of an item of the queue: when it was put there, epoch seconds (an addition to the contract)."""
+
 
 def encode(value: object) -> bytes:
     """JSON text of a value; NaN, infinities and integers of any size are kept."""
@@ -68,19 +71,19 @@ def history_entry(item: Item, result: Mapping[str, Any]) -> Item:
     return _without_run_properties(item) | {"result": dict(result)}
 
 
-def returned_after_failure(entry: Item, uid: str) -> Item:
+def returned_after_failure(entry: Item, uid: str, now: float) -> Item:
     """The copy of a history entry that goes back to the front of the queue, with a new uid and the `result`."""
-    return entry | {"item_uid": uid, REQUEUED_FROM: entry["item_uid"]}
+    return entry | {"item_uid": uid, REQUEUED_FROM: entry["item_uid"], QUEUED_AT: now}
 
 
-def repeated(item: Item, uid: str) -> Item:
+def repeated(item: Item, uid: str, now: float) -> Item:
     """The copy that goes to the back of the queue in loop mode."""
-    return as_submitted(_without_run_properties(item)) | {"item_uid": uid}
+    return as_submitted(_without_run_properties(item)) | {"item_uid": uid, QUEUED_AT: now}
 
 
 def as_submitted(item: Item) -> Item:
-    """The item without what an earlier execution left on it."""
-    return {k: v for k, v in item.items() if k not in ("result", REQUEUED_FROM)}
+    """The item without what the queue and an earlier execution left on it."""
+    return {k: v for k, v in item.items() if k not in ("result", REQUEUED_FROM, QUEUED_AT)}
 
 
 def _without_run_properties(item: Item) -> Item:

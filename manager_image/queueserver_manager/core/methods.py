@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from queueserver_manager.core import (
+    audit,
     batch_methods,
     control_methods,
     information_methods,
@@ -44,6 +45,11 @@ class Method:
     needs_store: bool = False
     """Refused while the store is away: it changes what is stored."""
 
+    @property
+    def changes_something(self) -> bool:
+        """Whether accepted requests stand in the audit log."""
+        return self.lock is not None or self.needs_store
+
 
 _POS = Parameter("pos", "integer, 'front' or 'back'")
 _UID = Parameter("uid", "string")
@@ -72,6 +78,7 @@ _MODULES = (
     information_methods,
     permission_methods,
     lock_methods,
+    audit,
 )
 
 _Q, _E = Guard.QUEUE, Guard.ENVIRONMENT
@@ -293,6 +300,27 @@ _TABLE = (
         prefix=_ERROR,
         run_list=[],
         run_list_uid="",
+    ),
+    _information(
+        "audit_get",
+        "Requests that changed something, newest first: when, which, and by whom as they say.",
+        _typed("limit", "integer", 100, int),
+        _typed("before", "string", None, str),
+        prefix=_ERROR,
+        entries=[],
+    ),
+    _information(
+        "validate",
+        "Tell whether items could be added to the queue, without adding them.",
+        *_CALLER,
+        Parameter(
+            "items",
+            "list of items",
+            types=(list,),
+            missing="Invalid request format: the list of items is not found",
+        ),
+        prefix=_ERROR,
+        results=[],
     ),
     _lock(
         "lock",

@@ -44,7 +44,7 @@ def queue_item_add(core: Core, params: Params, d: Decision, now: float) -> Reply
     except Refusal as refusal:
         refusal.extra["item"] = item
         raise
-    text = items.encode(item)
+    text = items.encode(item | {items.QUEUED_AT: now})
     d.write(*core.state.queue.insert(index, [QueuedItem(item["item_uid"], text)]))
     core.renew("plan_queue_uid")
     return success(qsize=len(core.state.queue), item=Encoded(text))
@@ -69,7 +69,11 @@ def queue_item_update(core: Core, params: Params, d: Decision, now: float) -> Re
         state = "currently running" if in_hand else "not in the queue"
         code = Code.ITEM_IS_RUNNING if in_hand else Code.ITEM_NOT_FOUND
         raise Refusal(f"Failed to replace item: Item with UID '{old_uid}' is {state}", code=code, item=item)
-    if replace or items.as_submitted(items.decode(old.text)) != item:
+    present = items.decode(old.text)
+    changed = replace or items.as_submitted(present) != item
+    if items.QUEUED_AT in present:
+        item[items.QUEUED_AT] = now if replace else present[items.QUEUED_AT]
+    if changed:
         d.write(*core.state.queue.replace(old, QueuedItem(item["item_uid"], items.encode(item))))
         core.renew("plan_queue_uid")
     return success(qsize=len(core.state.queue), item=item)
@@ -182,7 +186,7 @@ def queue_item_execute(core: Core, params: Params, d: Decision, now: float) -> R
     core.enter(ManagerState.STARTING_QUEUE)
     if item["item_type"] == "instruction":
         core.enter(ManagerState.EXECUTING_QUEUE)
-        execution.obey_instruction(core, d, item, repeat=False)
+        execution.obey_instruction(core, d, now, item, repeat=False)
     else:
         execution.take_in_hand(core, d, now, item, items.encode(item), immediate=True)
     return success(qsize=len(core.state.queue), item=item)

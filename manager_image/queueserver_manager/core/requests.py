@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
+from queueserver_manager.core.audit import record_request
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.decision import Decision, Refusal, Reply, failure
 from queueserver_manager.core.locks import check_key
@@ -38,11 +39,14 @@ class StoreAway(Refusal):
 class Work:
     """A request that is decided in steps, so that others are answered meanwhile."""
 
-    def __init__(self, core: Core, method: Method, steps: Generator[None, None, Reply], decision: Decision) -> None:
+    def __init__(
+        self, core: Core, method: Method, steps: Generator[None, None, Reply], decision: Decision, params: Params
+    ) -> None:
         self._core = core
         self._method = method
         self._steps = steps
         self._decision = decision
+        self._params = params
 
     def advance(self, now: float, out_of_time: Callable[[], bool]) -> Decision | None:
         """Go on until the decision is made (returned) or the time is over (None)."""
@@ -55,6 +59,8 @@ class Work:
             self._decision.reply = end.value
         except Refusal as refusal:
             return refuse(self._core, self._method, refusal)
+        if self._method.changes_something:
+            record_request(self._core, self._method.name, self._params, self._decision, now)
         return conclude(self._core, self._decision, now)
 
 
@@ -69,10 +75,12 @@ def decide(core: Core, name: str, params: object, now: float) -> Decision | Work
         _check(core, method, checked)
         reply = method.handler(core, checked, decision, now)
         if isinstance(reply, Generator):
-            return Work(core, method, reply, decision)
+            return Work(core, method, reply, decision, checked)
     except Refusal as refusal:
         return refuse(core, method, refusal)
     decision.reply = reply
+    if method.changes_something:
+        record_request(core, name, checked, decision, now)
     return conclude(core, decision, now)
 
 

@@ -63,7 +63,17 @@ class SetField:
     value: bytes | None
 
 
-Write = PutItems | RemoveItems | MoveItems | ClearQueue | SetRunning | AppendHistory | TrimHistory | SetField
+@dataclass(frozen=True, slots=True)
+class AppendAudit:
+    """Add an entry, JSON text, to the audit log and drop the oldest beyond `limit` entries."""
+
+    limit: int
+    text: bytes
+
+
+Write = (
+    PutItems | RemoveItems | MoveItems | ClearQueue | SetRunning | AppendHistory | TrimHistory | SetField | AppendAudit
+)
 
 
 @dataclass(frozen=True, slots=True)

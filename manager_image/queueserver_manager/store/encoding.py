@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from queueserver_manager.core.writes import (
+    AppendAudit,
     AppendHistory,
     ClearQueue,
     MoveItems,
@@ -39,6 +40,8 @@ def encode_writes(writes: Sequence[Write]) -> list[Argument]:
                 arguments += ("append", seq, seq + 1, f"{seq + 1}-0", uid, repr(time_stop), text)
             case TrimHistory(first_seq):
                 arguments += ("trim", first_seq)
+            case AppendAudit(limit, text):
+                arguments += ("audit", limit, text)
             case SetField(name, value):
                 arguments += _set(name, value)
             case _:

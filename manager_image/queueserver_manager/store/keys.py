@@ -11,6 +11,7 @@
 | `blob:<name>` | string | one large value, read on its own |
 | `history` | stream | entry of number n has the id `<n+1>-0` and fields: u uid, t time of the end, x JSON text |
 | `history-uids` | hash | uid -> number of its history entry |
+| `audit` | stream | entries of the audit log with one field, t: JSON text |
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ class Keys:
     def history_uids(self) -> str:
         return self._key("history-uids")
 
+    @property
+    def audit(self) -> str:
+        return self._key("audit")
+
     def blob(self, name: str) -> str:
         """Key of a value whose name begins with `BLOB_MARK`."""
         return self._key(name)
@@ -87,6 +92,7 @@ class Keys:
             self.fields,
             self.history,
             self.history_uids,
+            self.audit,
         )
 
     def holder_connection(self, holder: str) -> str:

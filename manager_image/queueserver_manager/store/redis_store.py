@@ -272,6 +272,12 @@ class RedisStore:
         first_valid = int(await self._link.call("HGET", self._keys.meta, "first") or 0)
         return int(found) if found is not None and int(found) >= first_valid else None
 
+    async def audit(self, limit: int, before: str | None) -> list[tuple[str, bytes]]:
+        """Ids and JSON texts of entries of the audit log, newest first, older than `before`."""
+        newest = "+" if before is None else f"({before}"
+        entries = await self._link.call("XREVRANGE", self._keys.audit, newest, "-", "COUNT", limit)
+        return [(entry_id.decode(), fields[1]) for entry_id, fields in entries]
+
     async def read_blob(self, name: str) -> bytes | None:
         """A value written by `SetField` whose name begins with `BLOB_MARK`."""
         if not name.startswith(BLOB_MARK):

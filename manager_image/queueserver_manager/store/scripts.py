@@ -95,6 +95,9 @@ while i <= #ARGV do
       end
     end
     i = i + 2
+  elseif write == 'audit' then
+    redis.call('XADD', KEYS[9], 'MAXLEN', '=', ARGV[i + 1], '*', 't', ARGV[i + 2])
+    i = i + 3
   elseif write == 'set' then
     redis.call('HSET', KEYS[6], ARGV[i + 1], ARGV[i + 2])
     i = i + 3

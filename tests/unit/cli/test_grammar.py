@@ -100,6 +100,18 @@ REQUESTS = [
     (["re", "runs", "open"], "re_runs", {"option": "open"}),
     (["re", "metadata"], "re_metadata", {}),
     (["history", "get"], "history_get", {}),
+    (
+        ["history", "get", "limit", "5", "offset", "2", "newest-first", "plan", "count", "user", "Ann"],
+        "history_get",
+        {"limit": 5, "offset": 2, "newest_first": True, "plan": "count", "user": "Ann"},
+    ),
+    (
+        ["history", "get", "from", "10.5", "to", "1970-01-01T00:00:20+00:00", "uid", "u", "exit-status", "failed"],
+        "history_get",
+        {"time_from": 10.5, "time_to": 20.0, "item_uid": "u", "exit_status": "failed"},
+    ),
+    (["audit"], "audit_get", {}),
+    (["audit", "limit", "20", "before", "1-0"], "audit_get", {"limit": 20, "before": "1-0"}),
     (["history", "clear"], "history_clear", {}),
     (["history", "clear", "5"], "history_clear", {"size": 5}),
     (["history", "clear", "u"], "history_clear", {"item_uid": "u"}),

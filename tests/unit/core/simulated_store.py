@@ -41,6 +41,8 @@ class Disk:
                     assert seq == self.next, "history numbers are consecutive"
                     self.history[seq] = uid, text
                     self.next += 1
+                case w.AppendAudit():
+                    pass  # read by clients only
                 case w.TrimHistory(first):
                     self.first = first
                 case w.SetField(name, None):

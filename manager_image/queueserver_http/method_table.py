@@ -39,9 +39,10 @@ def facts(method: str) -> MethodFacts:
     if declared is None:
         user = method in _WITH_USER
         return MethodFacts(method, f"The method `{method}` of the manager.", (), False, user, method in _WITH_GROUP)
-    names = [one.name for one in declared.parameters]
-    shown = tuple((p.name, p.kind, bool(p.missing)) for p in declared.parameters if p.name not in CALLER)
-    return MethodFacts(method, declared.summary, shown, True, "user" in names, "user_group" in names)
+    # An optional `user` does not say who asks: it chooses entries of the history.
+    caller = {p.name for p in declared.parameters if p.name in CALLER and (p.required or p.missing)}
+    shown = tuple((p.name, p.kind, bool(p.missing)) for p in declared.parameters if p.name not in caller)
+    return MethodFacts(method, declared.summary, shown, True, "user" in caller, "user_group" in caller)
 
 
 _WITH_USER = ("lock", "function_execute")

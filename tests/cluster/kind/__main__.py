@@ -84,6 +84,8 @@ def down(name: str) -> None:
     cache = Cache(default_root())
     machine = look(cache)
     _cluster(name, machine, Programs(cache, PROGRAMS), (KIND, KUBERNETES)).delete()
+    for file in ("images.json", "operator-values.json"):
+        _file(name, file).unlink(missing_ok=True)
 
 
 def check() -> int:

@@ -131,6 +131,7 @@ def _to_line(ended: ItemEnded) -> bytes:
         "msg": ended.msg,
         "traceback": ended.traceback,
         "refused": ended.refused,
+        "worker_ends": ended.worker_ends,
     }
     # The leading newline ends a line that was cut off before.
     return b"\n" + json.dumps(values).encode("ascii") + b"\n"
@@ -149,6 +150,7 @@ def _from_line(line: bytes) -> ItemEnded | None:
             msg=str(values["msg"]),
             traceback=str(values["traceback"]),
             refused=bool(values["refused"]),
+            worker_ends=bool(values.get("worker_ends", False)),  # a worker one release older does not write it
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

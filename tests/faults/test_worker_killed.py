@@ -110,7 +110,7 @@ def test_told_to_end_in_a_plan_it_aborts_the_plan_cleanly(manager: FaultyManager
     manager.wait_worker_gone()
     entry = manager.history[0]
     assert entry["item_uid"] == held.uid
-    assert entry["result"]["exit_status"] == "aborted"
+    assert entry["result"]["exit_status"] == "failed"
     assert "SIGTERM" in entry["result"]["msg"]
     assert "aborted cleanly" in entry["result"]["msg"]
     assert manager.queue[0]["requeued_from"] == held.uid

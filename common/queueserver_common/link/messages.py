@@ -131,7 +131,10 @@ class ItemStarted:
 
 @dataclass(frozen=True, slots=True)
 class ItemEnded:
-    """The item came to its end. `refused`: it never started (preparation failed or no RunEngine)."""
+    """The item came to its end. `refused`: it never started (preparation failed or no RunEngine).
+
+    `worker_ends`: nobody asked for the item's end; the worker ends and therefore brought it to an end.
+    """
 
     item_uid: str
     exit_status: ExitStatus
@@ -142,6 +145,7 @@ class ItemEnded:
     msg: str = ""
     traceback: str = ""
     refused: bool = False
+    worker_ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

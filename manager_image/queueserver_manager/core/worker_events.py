@@ -81,7 +81,7 @@ def item_ended(core: Core, d: Decision, now: float, end: ItemEnded) -> None:
     destroying = environment is not None and environment.stage is EnvironmentStage.DESTROYING
     if destroying:
         end = destroyed_end(end)
-    elif state.worker_ending and end.exit_status is ExitStatus.ABORTED:
+    elif end.exit_status is ExitStatus.ABORTED and (state.worker_ending or end.worker_ends):
         end = _end_of_lost_worker(end, state.worker_ending)
     elif state.manager_state is S.STARTING_QUEUE:
         core.enter(S.EXECUTING_QUEUE)
@@ -104,10 +104,12 @@ def destroyed_end(end: ItemEnded) -> ItemEnded:
 
 
 def _end_of_lost_worker(end: ItemEnded, cause: str) -> ItemEnded:
-    """How the history tells an item that its worker aborted because somebody else ended it."""
-    return replace(
-        end, exit_status=ExitStatus.FAILED, msg=f"The RE Worker environment was lost: {cause}; plan aborted cleanly."
-    )
+    """How the history tells an item that its worker aborted because somebody else ended it.
+
+    `cause` may not be known yet, or never; then the worker's own words stand.
+    """
+    msg = f"The RE Worker environment was lost: {cause}; plan aborted cleanly." if cause else end.msg
+    return replace(end, exit_status=ExitStatus.FAILED, msg=msg)
 
 
 def _environment_ready(core: Core, d: Decision, event: EnvironmentReady) -> None:

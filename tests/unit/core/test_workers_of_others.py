@@ -194,6 +194,17 @@ def test_a_plan_that_a_deleted_pod_aborted_failed_and_the_history_tells_why() ->
     assert not core.state.autostart
 
 
+def test_a_plan_that_a_worker_aborted_before_anybody_knows_why_it_ends_failed_too() -> None:
+    core = running()
+    msg = "The worker was told to end (SIGTERM); plan aborted cleanly"
+    end = ItemEnded("item", ExitStatus.ABORTED, 1.0, 2.0, ("run",), (3,), msg, worker_ends=True)
+    d = worker_events.worker_event(core, 2, end, NOW)
+    result = last_entry(d)["result"]
+    assert (result["exit_status"], result["msg"]) == ("failed", msg)
+    assert len(core.state.queue) == 1
+    assert not core.state.autostart
+
+
 def test_a_plan_that_completes_in_a_pod_that_is_being_deleted_completed_and_no_other_is_started() -> None:
     core = running()
     core.state.queue.insert(0, [QueuedItem("next", json.dumps(ITEM | {"item_uid": "next"}).encode())])

@@ -124,6 +124,7 @@ class PlanRunner:
             msg=outcome.msg,
             traceback=outcome.traceback,
             refused=refused,
+            worker_ends=bool(self._state.view.ending),
         )
         _log_end(item, ended)
         self._console.push()

@@ -54,7 +54,7 @@ test-cluster: dev ## Run the tests that need a cluster, in the one that cluster-
 
 bench-cluster: dev ## Measure opening, closing and memory in the cluster that cluster-up makes
 	@$(CLUSTER) up
-	PYTHONPATH=tests/support:operator:common .venv/bin/python -m benchmarks.cluster $(ARGS)
+	PYTHONPATH=tests/support:tests/cluster .venv/bin/python -m benchmarks.cluster $(ARGS)
 
 docs: dev ## Write the pages of the reference anew from the code
 	@.venv/bin/python scripts/reference.py

@@ -15,6 +15,7 @@ from typing import Any
 
 from cluster_of_tests import Kubectl
 from helm_charts import ROOT
+from kind.images import chart_values
 
 OPERATOR_RELEASE = "queueserver-operator"
 OPERATOR_NAMESPACE = "queueserver-system"
@@ -49,7 +50,7 @@ class Releases:
             *("upgrade", "--install", OPERATOR_RELEASE, str(ROOT / "charts" / "queueserver-operator")),
             *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", _TIMEOUT),
             *("--take-ownership", "--force-conflicts"),
-            values={"images": self.image_values(), **(values or {})},
+            values={"images": chart_values(self.images), **(values or {})},
         )
 
     def uninstall_operator(self) -> None:
@@ -73,11 +74,3 @@ class Releases:
     def test(self, release: str, place: Kubectl) -> None:
         """Run `helm test`; fails with what it said when the test does."""
         assert "Succeeded" in self.helm("test", release, "--namespace", place.namespace)
-
-    def image_values(self) -> dict[str, Any]:
-        """The value `images` of the operator's chart."""
-        named: dict[str, Any] = {"registry": ""}
-        for name in ("operator", "manager", "worker"):
-            repository, _, tag = self.images[name].rpartition(":")
-            named[name] = {"repository": repository, "tag": tag}
-        return named

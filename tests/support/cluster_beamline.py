@@ -29,7 +29,7 @@ Status = dict[str, Any]
 
 DEADLINE = 90.0
 """Seconds that a step may take on a machine with much to do."""
-ANSWER = 10.0
+ANSWER = 30.0
 """Seconds that the client waits for the reply to a request."""
 
 USER = {"user": "Tester", "user_group": "primary"}
@@ -100,17 +100,17 @@ class Beamline:
         """The field `environment` of the specification with more in it."""
         return {"profile": {"configMap": {"name": f"{self.name}-profile"}}, **fields}
 
-    def start(self, **spec: Any) -> Self:
-        """Apply the QueueServer and its client, and wait until both are ready."""
+    def start(self, *, client: dict[str, Any] | None = None, **spec: Any) -> Self:
+        """Apply the QueueServer and its client, and wait until both are ready. `client`: more of its pod's spec."""
         self.apply(**spec)
-        self.start_client()
+        self.start_client(**client or {})
         self.wait_ready()
         return self
 
-    def start_client(self) -> None:
-        """Make the client pod and wait until it runs."""
+    def start_client(self, **spec: Any) -> None:
+        """Make the client pod, with more of its spec when given, and wait until it runs."""
         self.cluster.wait("secret", client_secret(self.name), "create", DEADLINE)
-        pod = restricted_pod(self.client, self.images["client"], writable=["/tmp", "/home/queueserver"])
+        pod = restricted_pod(self.client, self.images["client"], writable=["/tmp", "/home/queueserver"], **spec)
         pod["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": client_secret(self.name)}}]
         self.cluster.apply(pod)
         self.cluster.wait("pod", self.client, "condition=Ready", DEADLINE)
@@ -271,6 +271,6 @@ class Beamline:
         seen = [
             self.cluster("get", "queueservers,workerenvironments,pods,leases", "--output", "wide", check=False),
             self.cluster("get", "events", "--sort-by=.lastTimestamp", check=False)[-4000:],
-            self.cluster("logs", self.manager_pod, "--container=manager", "--tail=40", check=False),
+            self.cluster("logs", self.manager_pod, "--container=manager", "--tail=15", check=False),
         ]
         return "\n".join(seen)

@@ -6,8 +6,8 @@ import logging
 from datetime import UTC, datetime
 
 import orjson
+from starlette.types import Scope
 
-from queueserver_http.http import Request
 from queueserver_http.principal import Principal
 
 _LONGEST_PATH = 200
@@ -21,16 +21,18 @@ class AccessLog:
     def __init__(self, *, enabled: bool = True) -> None:
         self._enabled = enabled
 
-    def write(self, request: Request, principal: Principal | None, status: int, seconds: float, size: int) -> None:
+    def write(self, scope: Scope, status: int, seconds: float, size: int) -> None:
         """Log one request that was answered."""
         if not self._enabled:
             return
+        client = scope.get("client")
+        principal: Principal | None = scope.get("state", {}).get("principal")
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "client": request.client,
+            "client": client[0] if client else "unknown",
             "user": principal.name if principal else None,
-            "method": request.verb[:20],
-            "path": request.scope["path"][:_LONGEST_PATH],
+            "method": scope["method"],
+            "path": scope["path"][:_LONGEST_PATH],
             "status": status,
             "ms": round(seconds * 1000, 1),
             "bytes": size,

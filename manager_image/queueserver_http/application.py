@@ -1,48 +1,65 @@
-"""The ASGI application: what a server consists of, and its beginning and end."""
+"""The FastAPI application: what a server consists of, and its beginning and end."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import ModuleType
+from typing import TYPE_CHECKING
 
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from queueserver_common import __version__
 from queueserver_http.access.policies import AccessPolicy
 from queueserver_http.access_log import AccessLog
-from queueserver_http.accounts.accounts import Accounts
 from queueserver_http.auth_handlers import AuthHandlers
 from queueserver_http.class_names import make
-from queueserver_http.configuration import Configuration, ZmqSection
+from queueserver_http.configuration import Configuration, KubernetesSection, ZmqSection
 from queueserver_http.configuration_sources import ConfigurationError
 from queueserver_http.console_handlers import ConsoleHandlers
-from queueserver_http.cors import Cors
+from queueserver_http.custom import custom_routers, include
+from queueserver_http.envelope import Envelope, Limits
 from queueserver_http.figures import Figures
-from queueserver_http.gateway import Application as ASGIApplication
-from queueserver_http.gateway import Gateway, Handler, Limits
-from queueserver_http.http import Receive, Scope, Send
+from queueserver_http.guard import Guard
 from queueserver_http.identity import Identifier, Identity, SingleUser
 from queueserver_http.legacy import LEGACY_ROUTES, LegacyHandlers
 from queueserver_http.limits import FailedLogins
 from queueserver_http.manager_client import ManagerClient
 from queueserver_http.manager_handlers import ManagerHandlers
+from queueserver_http.openapi import DESCRIPTION
 from queueserver_http.operating_handlers import OperatingHandlers
-from queueserver_http.routes import HTTP_ROUTES, Route
+from queueserver_http.registration import add_error_handlers, add_routes, add_websockets
+from queueserver_http.routes import HTTP_ROUTES
 from queueserver_http.streams.console import Console
 from queueserver_http.streams.statuses import Statuses
 from queueserver_http.subscription import Subscription
-from queueserver_http.token_review import TokenReview
 from queueserver_http.upload_handlers import UploadHandlers
 from queueserver_http.websockets import Websockets
 
+if TYPE_CHECKING:  # what few servers need is imported where it is used: it takes memory
+    from queueserver_http.accounts.accounts import Accounts
+    from queueserver_http.token_review import TokenReview
+
 STARTED = "Bluesky HTTP Server started successfully"
 """Tests of clients wait for this line."""
+
+_CORS_METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS")
+_CORS_HEADERS = ("authorization", "content-type", "x-csrf", "x-request-id")
+_AN_HOUR = 3600
 
 _log = logging.getLogger("bluesky_httpserver")
 
 
 class Application:
-    """A server with one configuration. Raises `ConfigurationError` at once for what can be known at once."""
+    """A server with one configuration, `asgi` for the rest of the world.
+
+    Raises `ConfigurationError` at once for what can be known at once.
+    """
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
@@ -57,41 +74,79 @@ class Application:
         }
         if len(self.authenticators) < len(providers):
             raise ConfigurationError("authentication/providers: two providers have the same name.")
-        self.modules = [_module(name) for name in configuration.server_configuration.custom_modules]
+        server = configuration.server_configuration
+        self.modules = [_module(name) for name in server.custom_modules]
+        self.routers = custom_routers(server.custom_routers)
         self.single_user_key = ""
         """The key of a server without providers; made here when none is configured."""
         if not configuration.accounts:
             self.single_user_key = configuration.authentication.single_user_api_key or secrets.token_hex(32)
+        self.figures = Figures()
+        self.asgi = self._asgi()
         self._running: _Running | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif self._running is None:
-            raise RuntimeError("the server was not started: its ASGI lifespan has to be run")
-        elif scope["type"] == "http":
-            await self._running.gateway(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._running.websockets(scope, receive, send)
+    def _asgi(self) -> FastAPI:
+        """The application with what surrounds its routes; they come when the server starts and has its sockets."""
+        configuration, server = self.configuration, self.configuration.server_configuration
+        application = FastAPI(
+            title="Bluesky queue server",
+            version=__version__,
+            description=DESCRIPTION,
+            lifespan=self._lifespan,
+            openapi_url=None,  # /openapi.json and /docs are routes of the table
+            redirect_slashes=False,
+        )
+        application.state.authenticators = self.authenticators
+        add_error_handlers(application)
+        if origins := configuration.allow_origins:
+            application.add_middleware(
+                CORSMiddleware,
+                allow_origins=origins,
+                allow_methods=_CORS_METHODS,
+                allow_headers=_CORS_HEADERS,
+                allow_credentials="*" not in origins,
+                expose_headers=["server-timing"],
+                max_age=_AN_HOUR,
+            )
+        limits = Limits(server.body_limit, server.response_bytesize_limit, server.request_limit)
+        access_log = AccessLog(enabled=server.access_log)
+        application.add_middleware(Envelope, limits=limits, figures=self.figures, access_log=access_log)
+        application.add_middleware(_ToldStart)
+        return application
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self.policy.start()
-            self._running = _Running(self, await _accounts(self))
-        except ConfigurationError as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
+    @asynccontextmanager
+    async def _lifespan(self, application: FastAPI) -> AsyncIterator[None]:
+        await self.policy.start()
+        self._running = _Running(self, await _accounts(self))
         _log.info(STARTED)
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
+        yield
         await self._running.close()
-        await send({"type": "lifespan.shutdown.complete"})
 
     def prepare_stop(self) -> None:
         """Say that the server is not ready any more, and end the streams, which would keep it from ending."""
         if self._running is not None:
             self._running.prepare_stop()
+
+
+class _ToldStart:
+    """ASGI middleware: a configuration with which no start is possible is told in a sentence, not as a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_others(message: Message) -> None:
+            if message["type"] != "lifespan.startup.failed":
+                await send(message)
+
+        try:
+            await self._app(scope, receive, send_others)
+        except ConfigurationError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
 
 
 class _Running:
@@ -105,8 +160,7 @@ class _Running:
         roles = application.policy.roles
         identifier: Identifier = accounts or SingleUser(application.single_user_key, roles)
         anonymous = configuration.authentication.allow_anonymous_access
-        kubernetes = configuration.authentication.kubernetes
-        self._token_review = TokenReview(kubernetes, roles) if kubernetes.enabled else None
+        self._token_review = _token_review(configuration.authentication.kubernetes, roles)
         identity = Identity(identifier, roles, allow_anonymous=anonymous, token_review=self._token_review)
         self._manager = _manager_client(configuration.qserver_zmq_configuration)
         manager = ManagerHandlers(self._manager, application.resources)
@@ -118,34 +172,29 @@ class _Running:
             on_console=self._console.add,
             on_status=self._on_status,
         )
-        cors = Cors(configuration.allow_origins)
-        statuses = self._statuses.messages
-        streams = {"console": self._console.messages, "status": statuses, "info": statuses}
         server = configuration.server_configuration
-        self.websockets = Websockets(streams, identity, cors, server.websocket_limit)
-        figures = Figures()
-        self._watch(figures)
-        metrics = configuration.metrics.prometheus
+        self.websockets = Websockets(identity, configuration.allow_origins, server.websocket_limit)
+        self._watch(application.figures)
         routes = (*HTTP_ROUTES, *(LEGACY_ROUTES if server.legacy_endpoints else ()))
-        handlers = _handlers(
-            routes,
+        guard = Guard(identity, application.figures)
+        metrics = configuration.metrics.prometheus
+        operations = (
             manager,
             LegacyHandlers(manager),
             ConsoleHandlers(self._console),
             UploadHandlers(manager, application.modules),
-            AuthHandlers(identity, accounts, application.authenticators, FailedLogins()),
-            OperatingHandlers(self._status_cache, figures, metrics=metrics, stopping=lambda: self._stopping),
         )
-        self.gateway = Gateway(
-            handlers,
-            identity,
-            cors=cors,
-            figures=figures,
-            access_log=AccessLog(enabled=server.access_log),
-            limits=Limits(server.body_limit, server.response_bytesize_limit, server.request_limit),
-            routes=routes,
-            custom=_custom_application(server.custom_routers),
+        endpoints = (
+            AuthHandlers(identity, accounts, FailedLogins()),
+            OperatingHandlers(
+                self._status_cache, application.figures, metrics=metrics, stopping=lambda: self._stopping
+            ),
         )
+        add_routes(application.asgi, routes, guard, operations=operations, endpoints=endpoints)
+        statuses = self._statuses.messages
+        streams = {"console": self._console.messages, "status": statuses, "info": statuses}
+        add_websockets(application.asgi, self.websockets, streams)
+        include(application.asgi, application.routers, guard)
 
     def _on_status(self, payload: bytes) -> None:
         self._status_cache.changed()
@@ -177,11 +226,18 @@ class _Running:
         await self._policy.close()
 
 
+def _token_review(settings: KubernetesSection, roles: dict[str, frozenset[str]]) -> TokenReview | None:
+    if not settings.enabled:
+        return None
+    from queueserver_http.token_review import TokenReview
+
+    return TokenReview(settings, roles)
+
+
 async def _accounts(application: Application) -> Accounts | None:
     """The accounts of a server with providers, with their database; raises `ConfigurationError`."""
     if not application.configuration.accounts:
         return None
-    # Imported here: a server with a single user does without the database's 20 MB.
     from queueserver_http.accounts.opening import open_accounts
 
     return await open_accounts(application.configuration, application.policy)
@@ -196,22 +252,6 @@ def _manager_client(zmq: ZmqSection) -> ManagerClient:
         connect_timeout=zmq.connect_timeout,
         away_status=zmq.away_status,
     )
-
-
-def _handlers(routes: Sequence[Route], *groups: object) -> dict[str, Handler]:
-    """The handlers of all actions of the route table: methods of the same names."""
-    found: dict[str, Handler] = {}
-    for action in {route.action for route in routes}:
-        [found[action]] = [getattr(group, action) for group in groups if hasattr(group, action)]
-    return found
-
-
-def _custom_application(names: Sequence[str]) -> ASGIApplication | None:
-    if not names:
-        return None
-    from queueserver_http.custom import custom_application  # FastAPI takes memory that few servers need
-
-    return custom_application(names)
 
 
 def _module(name: str) -> ModuleType:

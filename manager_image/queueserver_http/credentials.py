@@ -7,8 +7,10 @@ import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from fastapi import Request, Response
+from starlette.requests import HTTPConnection
+
 from queueserver_http.errors import HttpError, bad_request
-from queueserver_http.http import Request
 
 KEY_COOKIE = "bluesky_httpserver_api_key"
 CSRF_COOKIE = "bluesky_httpserver_csrf"
@@ -30,34 +32,34 @@ class Credentials:
     kind: Kind
     secret: str = field(default="", repr=False)
     source: str = ""
-    """query, header or cookie."""
+    """query, header, cookie or message."""
 
 
 NOTHING = Credentials(Kind.NOTHING)
 
 
-def presented(request: Request) -> Credentials:
+def presented(connection: HTTPConnection) -> Credentials:
     """In the order of the contract: key in the query, in the header, in the cookie; bearer token; nothing.
 
     Raises 400 for another scheme in the header.
     """
-    scheme, value = _authorization(request)
-    if request.scope["query_string"] and (key := request.query.get("api_key")) is not None:
+    scheme, value = _authorization(connection)
+    if connection.scope["query_string"] and (key := connection.query_params.get("api_key")) is not None:
         return Credentials(Kind.API_KEY, key, "query")
     if scheme == "apikey":
         return Credentials(Kind.API_KEY, value, "header")
-    if b"cookie" in request.headers and (key := request.cookies.get(KEY_COOKIE)):
+    if key := connection.cookies.get(KEY_COOKIE):
         return Credentials(Kind.API_KEY, key, "cookie")
     if scheme == "bearer":
         return Credentials(Kind.TOKEN, value, "header")
     return NOTHING
 
 
-def _authorization(request: Request) -> tuple[str, str]:
-    header = request.headers.get(b"authorization")
+def _authorization(connection: HTTPConnection) -> tuple[str, str]:
+    header = connection.headers.get("authorization")
     if header is None:
         return "", ""
-    scheme, _, value = header.decode("latin-1").strip().partition(" ")
+    scheme, _, value = header.strip().partition(" ")
     if scheme.lower() not in ("apikey", "bearer"):
         raise bad_request(
             "The header Authorization must be 'Apikey SECRET' or 'Bearer TOKEN'; other schemes are not supported."
@@ -67,9 +69,9 @@ def _authorization(request: Request) -> tuple[str, str]:
 
 def check_csrf(request: Request) -> None:
     """Raise 403 when a browser sends a changing request with the key's cookie and not with the second token."""
-    if b"cookie" not in request.headers or request.verb in _SAFE or KEY_COOKIE not in request.cookies:
+    if request.method in _SAFE or KEY_COOKIE not in request.cookies:
         return
-    sent = request.headers.get(b"x-csrf", b"").decode("latin-1") or request.query.get("csrf", "")
+    sent = request.headers.get("x-csrf") or request.query_params.get("csrf", "")
     expected = request.cookies.get(CSRF_COOKIE)
     if not expected:
         raise HttpError(403, f"Expected {CSRF_COOKIE} cookie", plain=True)
@@ -81,13 +83,14 @@ def check_csrf(request: Request) -> None:
 
 def keep_key_in_cookie(request: Request, key: str) -> None:
     """A browser that was opened with a key in its address goes on with cookies."""
-    secure = "; Secure" if request.secure else ""
-    request.reply_headers += [
-        (b"set-cookie", f"{KEY_COOKIE}={key}; Path=/; HttpOnly; SameSite=Lax{secure}".encode()),
-        (b"set-cookie", f"{CSRF_COOKIE}={secrets.token_hex(32)}; Path=/; SameSite=Lax{secure}".encode()),
-    ]
+    reply = Response()
+    secure = request.url.scheme == "https"
+    reply.set_cookie(KEY_COOKIE, key, httponly=True, secure=secure)
+    reply.set_cookie(CSRF_COOKIE, secrets.token_hex(32), secure=secure)
+    request.state.cookies = [one for one in reply.raw_headers if one[0] == b"set-cookie"]
 
 
-def without_cookies() -> list[tuple[bytes, bytes]]:
-    """Headers that delete the cookies."""
-    return [(b"set-cookie", f"{name}=; Path=/; Max-Age=0; SameSite=Lax".encode()) for name in (KEY_COOKIE, CSRF_COOKIE)]
+def delete_cookies(reply: Response) -> None:
+    """Make a browser forget the key."""
+    for name in (KEY_COOKIE, CSRF_COOKIE):
+        reply.delete_cookie(name)

@@ -12,13 +12,15 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI
 
 from queueserver_http.configuration_sources import ConfigurationError
-from queueserver_http.errors import HttpError
+from queueserver_http.guard import Guard, Requester, principal_of
 from queueserver_http.identity import check_scope
-from queueserver_http.principal import Principal
+from queueserver_http.routes import AUTHENTICATED
 from queueserver_http.scopes import SCOPES
+
+__all__ = ["custom_routers", "include", "principal_of", "requires"]
 
 
 def requires(scope: str) -> Any:
@@ -26,21 +28,15 @@ def requires(scope: str) -> Any:
     if scope not in SCOPES:
         raise ValueError(f"there is no scope {scope!r}; the scopes are {sorted(SCOPES)}")
 
-    def check(request: Request) -> None:
-        check_scope(principal_of(request), scope)
+    async def check(requester: Requester) -> None:
+        check_scope(requester, scope)
 
     return Depends(check)
 
 
-def principal_of(request: Request) -> Principal:
-    """Who sends a request to a custom route."""
-    principal: Principal = request.scope["state"]["principal"]
-    return principal
-
-
-def custom_application(names: Sequence[str]) -> FastAPI:
-    """An application of all routers; raises `ConfigurationError`."""
-    application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+def custom_routers(names: Sequence[str]) -> list[APIRouter]:
+    """The routers of these modules; raises `ConfigurationError`."""
+    routers = []
     for name in names:
         try:
             router = importlib.import_module(name).router
@@ -48,13 +44,11 @@ def custom_application(names: Sequence[str]) -> FastAPI:
             raise ConfigurationError(f"custom_routers: '{name}' cannot be used: {error}.") from None
         if not isinstance(router, APIRouter):
             raise ConfigurationError(f"custom_routers: 'router' of '{name}' must be a fastapi.APIRouter.")
-        application.include_router(router, prefix="/api")
+        routers.append(router)
+    return routers
 
-    @application.exception_handler(HttpError)
-    async def refused(request: Request, error: Exception) -> Any:
-        from fastapi.responses import JSONResponse
 
-        assert isinstance(error, HttpError)
-        return JSONResponse({"detail": error.detail}, error.status)
-
-    return application
+def include(application: FastAPI, routers: Sequence[APIRouter], guard: Guard) -> None:
+    """Add the routers, behind credentials."""
+    for router in routers:
+        application.include_router(router, prefix="/api", dependencies=[guard.admits(AUTHENTICATED)])

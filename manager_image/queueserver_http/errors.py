@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
 
-class HttpError(Exception):
+class HttpError(HTTPException):
     """A request that is answered with a status code and a sentence.
 
     `plain`: the text is the whole body, as for failures of the CSRF check.
     """
 
     def __init__(
-        self, status: int, detail: str, headers: Sequence[tuple[bytes, bytes]] = (), *, plain: bool = False
+        self, status: int, detail: str, headers: Mapping[str, str] | None = None, *, plain: bool = False
     ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.headers = tuple(headers)
+        super().__init__(status, detail, headers)
         self.plain = plain
 
 
@@ -28,7 +30,7 @@ def bad_request(detail: str) -> HttpError:
 
 def unauthorized(detail: str) -> HttpError:
     """401: credentials are missing, wrong or do not allow the request."""
-    return HttpError(401, detail, [(b"www-authenticate", b"Bearer")])
+    return HttpError(401, detail, {"www-authenticate": "Bearer"})
 
 
 def not_found(detail: str = "Not Found") -> HttpError:
@@ -52,4 +54,27 @@ def manager_away(status: int, retry_after: int) -> HttpError:
         "Request timeout: ZMQ communication error: timeout occurred: there is no connection to the manager. "
         "The request was not sent; repeat it later."
     )
-    return HttpError(status, detail, [(b"retry-after", b"%d" % retry_after)])
+    return HttpError(status, detail, {"retry-after": str(retry_after)})
+
+
+def error_reply(error: HTTPException) -> Response:
+    """The reply of the contract's form, also for what the framework raises."""
+    if isinstance(error, HttpError) and error.plain:
+        return Response(error.detail, error.status_code, error.headers, "text/plain")
+    body = json.dumps({"detail": error.detail})  # a detail may quote any text, unpaired surrogates too
+    return Response(body, error.status_code, error.headers, "application/json")
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The handler of errors that have a status code."""
+    assert isinstance(error, HTTPException)
+    return error_reply(error)
+
+
+async def answer_invalid(request: Request, error: Exception) -> Response:
+    """The handler of requests that do not fit the models: 400 for an unknown key, else 422; what was sent is secret."""
+    assert isinstance(error, RequestValidationError)
+    problems = error.errors()
+    unknown = any(one["type"] == "extra_forbidden" for one in problems)
+    sentences = [f"{'/'.join(map(str, one['loc'][1:])) or one['loc'][0]}: {one['msg']}" for one in problems]
+    return error_reply(HttpError(400 if unknown else 422, "; ".join(sentences)))

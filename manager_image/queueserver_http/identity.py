@@ -5,13 +5,15 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from queueserver_http.credentials import Credentials, Kind
 from queueserver_http.errors import unauthorized
 from queueserver_http.principal import Principal, anonymous, single_user
 from queueserver_http.routes import AUTHENTICATED, PUBLIC
-from queueserver_http.token_review import TokenReview, is_foreign
+
+if TYPE_CHECKING:  # few servers need it, and its packages take 10 MB
+    from queueserver_http.token_review import TokenReview
 
 _TICKET_LIFE_S = 30
 _MOST_TICKETS = 10_000
@@ -66,7 +68,7 @@ class Identity:
         if credentials.kind is Kind.API_KEY:
             return await self._identifier.by_api_key(credentials.secret)
         if credentials.kind is Kind.TOKEN:
-            if self._token_review is not None and is_foreign(credentials.secret):
+            if self._token_review is not None and self._token_review.concerns(credentials.secret):
                 return await self._token_review.by_token(credentials.secret)
             return await self._identifier.by_token(credentials.secret)
         if self._anonymous is not None:

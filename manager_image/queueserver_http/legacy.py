@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queueserver_http.http import AnyReply, Reply, Request, decode_mapping
+from fastapi import Request, Response
+
 from queueserver_http.manager_handlers import ManagerHandlers
 from queueserver_http.method_table import facts
+from queueserver_http.parameters import decode_mapping, read_parameters
 from queueserver_http.principal import Principal
+from queueserver_http.replies import JsonText
 from queueserver_http.routes import GET, POST, PUBLIC, Field, Route
 
 _USER = Principal("John Doe", frozenset())
@@ -68,12 +71,11 @@ class LegacyHandlers:
     def __init__(self, manager: ManagerHandlers) -> None:
         self._manager = manager
 
-    async def legacy(self, request: Request) -> AnyReply:
+    async def legacy(self, request: Request, route: Route) -> Response:
         """Any of the old paths."""
-        request.principal = _USER
-        parameters = _today(request.route.path, await request.parameters())
-        body = await self._manager.forward(request, parameters)
-        return Reply(_with_plan(body) if request.route.path.startswith("/queue/plan/") else body)
+        parameters = _today(route.path, await read_parameters(request, route))
+        body = await self._manager.forward(request, route, parameters, _USER)
+        return JsonText(_with_plan(body) if route.path.startswith("/queue/plan/") else body)
 
 
 def _today(path: str, parameters: dict[str, Any]) -> dict[str, Any]:

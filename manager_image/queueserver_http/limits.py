@@ -27,10 +27,8 @@ class FailedLogins:
             return
         wait = failures[-self._allowed] + self._period - self._clock()
         if wait > 0:
-            retry = b"%d" % (int(wait) + 1)
-            raise HttpError(
-                429, "Too many failed attempts to authenticate. Try again later.", [(b"retry-after", retry)]
-            )
+            retry = {"retry-after": str(int(wait) + 1)}
+            raise HttpError(429, "Too many failed attempts to authenticate. Try again later.", retry)
 
     def failed(self, address: str) -> None:
         """Count a failure."""

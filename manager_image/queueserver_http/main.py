@@ -88,7 +88,7 @@ class _Server(uvicorn.Server):
         self._scheme = "https" if listen.ssl_certfile else "http"
         super().__init__(
             uvicorn.Config(
-                application,
+                application.asgi,
                 host=host,
                 port=port,
                 root_path=listen.root_path,

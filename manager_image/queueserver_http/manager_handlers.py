@@ -6,84 +6,93 @@ import asyncio
 from typing import Any
 
 import orjson
+from fastapi import Request, Response
 
 from queueserver_http.access.resources import ResourcePolicy
 from queueserver_http.errors import bad_request
-from queueserver_http.http import AnyReply, Reply, Request, json_reply
+from queueserver_http.guard import principal_of
 from queueserver_http.manager_client import ManagerClient
+from queueserver_http.parameters import read_parameters
+from queueserver_http.principal import Principal
 from queueserver_http.reduced import reduced_plans
+from queueserver_http.replies import JsonText, json_reply
+from queueserver_http.routes import POST, Route
 from queueserver_http.status_cache import StatusCache
 
 _LONGEST_SLEEP_S = 60.0
 
 
 class ManagerHandlers:
-    """Each takes a request whose principal may use the route, and answers with the manager's own bytes."""
+    """Each takes a request that is admitted to the route, and answers with the manager's own bytes."""
 
     def __init__(self, manager: ManagerClient, resources: ResourcePolicy) -> None:
         self._manager = manager
         self._resources = resources
         self.status_cache = StatusCache(lambda: manager.call("status"))
 
-    async def call(self, request: Request) -> AnyReply:
+    async def call(self, request: Request, route: Route) -> Response:
         """The method with the body's keys as its parameters."""
-        return Reply(await self.forward(request, await request.parameters()))
+        return JsonText(await self.forward(request, route, await read_parameters(request, route)))
 
-    async def status(self, request: Request) -> AnyReply:
+    async def status(self, request: Request, route: Route) -> Response:
         """The cached status, or a new one for `reload`."""
-        parameters = await request.parameters()
-        return Reply(await self.status_cache.get(reload=parameters.get("reload") is True))
+        parameters = await read_parameters(request, route)
+        return JsonText(await self.status_cache.get(reload=parameters.get("reload") is True))
 
-    async def mode_set(self, request: Request) -> AnyReply:
+    async def mode_set(self, request: Request, route: Route) -> Response:
         """`{"mode": {…}}`, or the modes themselves."""
-        parameters = await request.parameters()
+        parameters = await read_parameters(request, route)
         flat = {name: parameters.pop(name) for name in ("loop", "ignore_failures") if name in parameters}
         if flat:
             if "mode" in parameters:
                 raise bad_request("Give the modes either in 'mode' or as keys of the body, not both.")
             parameters["mode"] = flat
-        return Reply(await self.forward(request, parameters))
+        return JsonText(await self.forward(request, route, parameters))
 
-    async def plans(self, request: Request) -> AnyReply:
+    async def plans(self, request: Request, route: Route) -> Response:
         """Descriptions of plans; with `reduced` only what a form for a plan needs."""
-        parameters = await request.parameters()
+        parameters = await read_parameters(request, route)
         reduced = parameters.pop("reduced", False)
-        body = await self.forward(request, parameters)
+        body = await self.forward(request, route, parameters)
         if reduced is not True:
-            return Reply(body)
+            return JsonText(body)
         reply = orjson.loads(body)
-        name = request.route.method
+        name = route.method
         reply[name] = reduced_plans(reply.get(name) or {})
         return json_reply(reply)
 
-    async def add_batch(self, request: Request, items: list[dict[str, Any]], lock_key: str | None) -> bytes:
+    async def add_batch(
+        self, request: Request, route: Route, items: list[dict[str, Any]], lock_key: str | None
+    ) -> bytes:
         """Add items that did not come as JSON."""
         parameters: dict[str, Any] = {"items": items}
         if lock_key is not None:
             parameters["lock_key"] = lock_key
-        return await self.forward(request, parameters)
+        return await self.forward(request, route, parameters)
 
-    async def sleep(self, request: Request) -> AnyReply:
+    async def sleep(self, request: Request, route: Route) -> Response:
         """Answer after `time` seconds: for tests of clients."""
-        seconds = (await request.parameters()).get("time")
+        seconds = (await read_parameters(request, route)).get("time")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST_SLEEP_S:
             raise bad_request(f"'time' must be a number of seconds from 0 to {_LONGEST_SLEEP_S:g}, not {seconds!r}.")
         await asyncio.sleep(seconds)
         return json_reply({"success": True, "msg": ""})
 
-    async def forward(self, request: Request, parameters: dict[str, Any]) -> bytes:
-        """The manager's reply to the method of the route, as the user of the request."""
-        route = request.route
+    async def forward(
+        self, request: Request, route: Route, parameters: dict[str, Any], user: Principal | None = None
+    ) -> bytes:
+        """The manager's reply to the method of the route, as the user of the request or another one."""
+        name = (user or principal_of(request)).name
         if route.reload:
             parameters.pop("reload", None)
         if route.fixed:
             parameters.update(route.fixed)
         if route.takes_user:
-            parameters["user"] = request.principal.name
+            parameters["user"] = name
         if route.takes_group:
-            parameters["user_group"] = self._resources.group_of(request.principal.name)
+            parameters["user_group"] = self._resources.group_of(name)
         try:
             return await self._manager.call(route.method, parameters)
         finally:
-            if request.verb == "POST":
+            if route.verb == POST:
                 self.status_cache.changed()

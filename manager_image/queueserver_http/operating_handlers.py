@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
+
 from queueserver_http.docs_page import docs_page
 from queueserver_http.errors import HttpError, not_found
 from queueserver_http.figures import Figures
-from queueserver_http.http import TEXT, AnyReply, Reply, Request, json_reply
 from queueserver_http.openapi import description
+from queueserver_http.replies import json_reply
 from queueserver_http.status_cache import StatusCache
 
-_METRICS = b"text/plain; version=0.0.4; charset=utf-8"
-_HTML = b"text/html; charset=utf-8"
-_PAGE_POLICY = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_PAGE_POLICY = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 _READY_S = 1.5
 """Seconds that the manager has for its answer before the server says that it is not ready."""
 
@@ -30,19 +32,19 @@ class OperatingHandlers:
         self._metrics = metrics
         self._stopping = stopping
 
-    async def openapi(self, request: Request) -> AnyReply:
+    async def openapi(self, request: Request) -> Response:
         """The OpenAPI document."""
-        return json_reply(description(request.scope.get("root_path", "")))
+        return json_reply(description(request.app, request.scope.get("root_path", "")))
 
-    async def docs(self, request: Request) -> AnyReply:
+    async def docs(self) -> Response:
         """The OpenAPI document as a page that needs nothing from elsewhere."""
-        return Reply(docs_page(), media=_HTML, headers=[_PAGE_POLICY])
+        return HTMLResponse(docs_page(), headers=_PAGE_POLICY)
 
-    async def health(self, request: Request) -> AnyReply:
+    async def health(self) -> Response:
         """This process answers."""
-        return Reply(b"ok\n", media=TEXT)
+        return PlainTextResponse("ok\n")
 
-    async def ready(self, request: Request) -> AnyReply:
+    async def ready(self) -> Response:
         """The manager answers and the server is not about to end."""
         if self._stopping():
             raise HttpError(503, "The server is about to end.")
@@ -50,11 +52,11 @@ class OperatingHandlers:
             async with asyncio.timeout(_READY_S):
                 await self._status_cache.get()
         except (HttpError, TimeoutError):
-            raise HttpError(503, "The manager does not answer.", [(b"retry-after", b"1")]) from None
-        return Reply(b"ok\n", media=TEXT)
+            raise HttpError(503, "The manager does not answer.", {"retry-after": "1"}) from None
+        return PlainTextResponse("ok\n")
 
-    async def metrics(self, request: Request) -> AnyReply:
+    async def metrics(self) -> Response:
         """Figures of this server."""
         if not self._metrics:
             raise not_found("Metrics are switched off: metrics/prometheus in the configuration.")
-        return Reply(self._figures.exposition(), media=_METRICS)
+        return Response(self._figures.exposition(), media_type=_METRICS)

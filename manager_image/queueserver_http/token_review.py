@@ -30,14 +30,6 @@ _SERVICE_ACCOUNT = "system:serviceaccount:"
 _log = logging.getLogger("bluesky_httpserver.kubernetes")
 
 
-def is_foreign(token: str) -> bool:
-    """Whether a bearer token cannot be one of this server's own, which are JWT with HS256."""
-    try:
-        return bool(jwt.get_unverified_header(token).get("alg") != "HS256")
-    except jwt.InvalidTokenError:
-        return True
-
-
 class TokenReview:
     """Asks the API server who a token belongs to; roles come from the configuration."""
 
@@ -54,6 +46,13 @@ class TokenReview:
             text = f"authentication/kubernetes: the certificates '{settings.ca_file}' cannot be read: {error.strerror}."
             raise ConfigurationError(text) from None
         self._client = httpx.AsyncClient(base_url=_address(settings), verify=context, timeout=_TIMEOUT_S)
+
+    def concerns(self, token: str) -> bool:
+        """Whether a bearer token cannot be one of this server's own, which are JWT with HS256."""
+        try:
+            return bool(jwt.get_unverified_header(token).get("alg") != "HS256")
+        except jwt.InvalidTokenError:
+            return True
 
     async def by_token(self, token: str) -> Principal:
         """The bearer of a token; raises 401, and 503 when the API server cannot be asked."""
@@ -80,7 +79,7 @@ class TokenReview:
         except (OSError, httpx.HTTPError, KeyError, ValueError) as error:
             _log.error("A token could not be reviewed: %s", error)
             raise HttpError(
-                503, "The token cannot be checked: the Kubernetes API does not answer.", [(b"retry-after", b"5")]
+                503, "The token cannot be checked: the Kubernetes API does not answer.", {"retry-after": "5"}
             ) from None
         audiences = set(self._settings.audiences)
         if not status.get("authenticated") or (audiences and not audiences & set(status.get("audiences") or ())):

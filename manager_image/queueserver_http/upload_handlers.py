@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, BinaryIO
 
+from fastapi import Request, Response
 from starlette.datastructures import UploadFile
 
 from queueserver_http.errors import unprocessable
 from queueserver_http.forms import read_form
-from queueserver_http.http import AnyReply, Reply, Request, json_reply
+from queueserver_http.guard import principal_of
 from queueserver_http.manager_handlers import ManagerHandlers
+from queueserver_http.replies import JsonText, json_reply
+from queueserver_http.routes import Route
 from queueserver_http.spreadsheet import SpreadsheetError, plans_from
 
 _FUNCTION = "spreadsheet_to_plan_list"
@@ -28,7 +31,7 @@ class UploadHandlers:
         found = (getattr(module, _FUNCTION, None) for module in modules)
         self._custom: Callable[..., Any] | None = next((one for one in found if callable(one)), None)
 
-    async def upload_spreadsheet(self, request: Request) -> AnyReply:
+    async def upload_spreadsheet(self, request: Request, route: Route) -> Response:
         """Read the file in a thread and add its plans as one batch."""
         form = await read_form(request)
         file, data_type, lock_key = form.get("spreadsheet"), form.get("data_type"), form.get("lock_key")
@@ -38,12 +41,12 @@ class UploadHandlers:
             raise unprocessable("'data_type' and 'lock_key' must be texts.")
         name = file.filename or ""
         try:
-            items = await asyncio.to_thread(self._items, file.file, name, data_type, request.principal.name)
+            items = await asyncio.to_thread(self._items, file.file, name, data_type, principal_of(request).name)
         except SpreadsheetError as error:
             return json_reply({"success": False, "msg": str(error), "items": [], "results": []})
         finally:
-            await file.close()
-        return Reply(await self._manager.add_batch(request, items, lock_key))
+            await form.close()
+        return JsonText(await self._manager.add_batch(request, route, items, lock_key))
 
     def _items(self, file: BinaryIO, name: str, data_type: str | None, user: str) -> list[dict[str, Any]]:
         items = self._custom_items(file, name, data_type, user) if self._custom else None

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+from fastapi import WebSocket, WebSocketDisconnect
 
-from queueserver_http.cors import Cors
 from queueserver_http.credentials import Credentials, Kind, presented
 from queueserver_http.errors import HttpError, bad_request, unauthorized
-from queueserver_http.http import Receive, Request, Scope, Send
 from queueserver_http.identity import Identity, check_scope
 from queueserver_http.principal import Principal
-from queueserver_http.routes import WEBSOCKET_ROUTES
+from queueserver_http.routes import Route
 from queueserver_http.streams.broadcast import Broadcast
 
 _REFUSED = 4001
@@ -38,70 +37,66 @@ _log = logging.getLogger("bluesky_httpserver.websockets")
 
 
 class Websockets:
-    """Handles the websocket part of ASGI. `streams`: by the actions of the route table."""
+    """Makes the endpoints of streams. `origins`: pages that may use cookies; `limit`: connections at once."""
 
-    def __init__(self, streams: Mapping[str, Broadcast], identity: Identity, cors: Cors, limit: int) -> None:
-        self._streams = {route.path: (route, streams[route.action]) for route in WEBSOCKET_ROUTES}
+    def __init__(self, identity: Identity, origins: Collection[str], limit: int) -> None:
         self._identity = identity
-        self._cors = cors
+        self._origins = origins
         self._limit = limit
         self.open = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (await receive())["type"] != "websocket.connect":
-            return
-        request = Request(scope, receive, _LONGEST_CREDENTIALS)
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path not in self._streams:
-            await send({"type": "websocket.close", "code": _REFUSED, "reason": "Not Found"})
-            return
-        route, stream = self._streams[path]
-        if self.open >= self._limit:
-            await send({"type": "websocket.close", "code": _TRY_LATER, "reason": "Too many connections"})
-            return
-        self.open += 1
-        accepted = False
-        try:
-            by_message = request.query.get("auth") == "message"
-            if by_message:
-                await send({"type": "websocket.accept"})
-                accepted = True
-            principal = await (self._by_message(receive) if by_message else self._principal(request))
-            check_scope(principal, route.scope)
-            if not accepted:
-                await send({"type": "websocket.accept"})
-            await self._run(stream, receive, send)
-        except HttpError as error:
-            _log.info("%s was refused: %s", route.path, error.detail)
-            await send({"type": "websocket.close", "code": _REFUSED, "reason": "Invalid token"})
-        except ConnectionError:
-            pass  # the client has gone
-        finally:
-            self.open -= 1
+    def endpoint(self, route: Route, stream: Broadcast) -> Callable[[WebSocket], Awaitable[None]]:
+        """The endpoint of a route that sends one stream."""
 
-    async def _principal(self, request: Request) -> Principal:
-        if (ticket := request.query.get("ticket")) is not None:
+        async def serve(websocket: WebSocket) -> None:
+            if self.open >= self._limit:
+                await websocket.close(_TRY_LATER, "Too many connections")
+                return
+            self.open += 1
+            try:
+                await self._admit(websocket, route)
+                await _run(stream, websocket)
+            except HttpError as error:
+                _log.info("%s was refused: %s", route.path, error.detail)
+                await websocket.close(_REFUSED, "Invalid token")
+            except WebSocketDisconnect:
+                pass  # the client has gone
+            finally:
+                self.open -= 1
+
+        return serve
+
+    async def _admit(self, websocket: WebSocket, route: Route) -> None:
+        if websocket.query_params.get("auth") == "message":
+            await websocket.accept()
+            check_scope(await self._by_message(websocket), route.scope)
+        else:
+            check_scope(await self._principal(websocket), route.scope)
+            await websocket.accept()
+
+    async def _principal(self, websocket: WebSocket) -> Principal:
+        if (ticket := websocket.query_params.get("ticket")) is not None:
             return self._identity.by_ticket(ticket)
-        credentials = presented(request)
+        credentials = presented(websocket)
         if credentials.source == "cookie":
-            self._check_origin(request)
+            self._check_origin(websocket)
         return await self._identity.principal(credentials)
 
-    def _check_origin(self, request: Request) -> None:
+    def _check_origin(self, websocket: WebSocket) -> None:
         """Cookies travel with the websockets of any page, so the page has to be this server's or an admitted one."""
-        origin = request.headers.get(b"origin", b"").decode("latin-1")
-        host = request.headers.get(b"host", b"").decode("latin-1")
-        if not origin or (urlsplit(origin).netloc != host and origin not in self._cors.origins):
+        origin = websocket.headers.get("origin", "")
+        if not origin or (urlsplit(origin).netloc != websocket.headers.get("host") and origin not in self._origins):
             raise unauthorized("A websocket with a cookie is accepted from pages of this server only.")
 
-    async def _by_message(self, receive: Receive) -> Principal:
+    async def _by_message(self, websocket: WebSocket) -> Principal:
         try:
             async with asyncio.timeout(_FIRST_MESSAGE_S):
-                message = await receive()
+                message = await websocket.receive()
         except TimeoutError:
             raise unauthorized(f"No credentials were sent within {_FIRST_MESSAGE_S:g} s.") from None
-        sent = _mapping(message.get("text") or message.get("bytes") or b"")
-        match sent:
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1000))
+        match _decoded(message.get("text") or message.get("bytes") or b""):
             case {"ticket": str(ticket)}:
                 return self._identity.by_ticket(ticket)
             case {"api_key": str(key)}:
@@ -110,23 +105,24 @@ class Websockets:
                 return await self._identity.principal(Credentials(Kind.TOKEN, token, "message"))
         raise bad_request("The first message must be a mapping with 'api_key', 'access_token' or 'ticket'.")
 
-    async def _run(self, stream: Broadcast, receive: Receive, send: Send) -> None:
-        """Send until the client goes, the server ends, or the client does not read."""
-        stream.readers += 1
-        sender = asyncio.ensure_future(_send_all(stream, send))
-        gone = asyncio.ensure_future(_until_gone(receive))
-        try:
-            await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
-            if sender.done() and not gone.done():
-                await send({"type": "websocket.close", "code": sender.result()})
-        finally:
-            stream.readers -= 1
-            for task in (sender, gone):
-                task.cancel()
-            await asyncio.gather(sender, gone, return_exceptions=True)
+
+async def _run(stream: Broadcast, websocket: WebSocket) -> None:
+    """Send until the client goes, the server ends, or the client does not read."""
+    stream.readers += 1
+    sender = asyncio.ensure_future(_send_all(stream, websocket))
+    gone = asyncio.ensure_future(_until_gone(websocket))
+    try:
+        await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
+        if sender.done() and not gone.done():
+            await websocket.close(sender.result())
+    finally:
+        stream.readers -= 1
+        for task in (sender, gone):
+            task.cancel()
+        await asyncio.gather(sender, gone, return_exceptions=True)
 
 
-async def _send_all(stream: Broadcast, send: Send) -> int:
+async def _send_all(stream: Broadcast, websocket: WebSocket) -> int:
     """The code to close with."""
     number = stream.last
     while True:
@@ -136,17 +132,17 @@ async def _send_all(stream: Broadcast, send: Send) -> int:
             return _GOING_AWAY
         try:
             async with asyncio.timeout(_SLOW_S):
-                await send({"type": "websocket.send", "text": message.decode()})
+                await websocket.send_text(message.decode())
         except TimeoutError:
             return _TRY_LATER
 
 
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "websocket.disconnect":
+async def _until_gone(websocket: WebSocket) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
         pass  # what a client says on a stream has no meaning
 
 
-def _mapping(text: Any) -> Any:
+def _decoded(text: Any) -> Any:
     try:
         return orjson.loads(text) if len(text) <= _LONGEST_CREDENTIALS else None
     except orjson.JSONDecodeError:

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from queueserver_http.access.policies import AccessPolicy, User, displayed, scopes_of
-from queueserver_http.accounts.model import Account, FoundKey, hashed
+from queueserver_http.accounts.model import Account, FoundKey, NewKey, hashed
 from queueserver_http.accounts.tokens import Tokens
 from queueserver_http.errors import bad_request, not_found, unauthorized
 from queueserver_http.principal import Principal
-from queueserver_http.scopes import INHERIT, SCOPES
+from queueserver_http.scopes import INHERIT
 
 if TYPE_CHECKING:  # a server with a single user does without the database's 20 MB
     from queueserver_http.accounts.records import Records
@@ -29,7 +29,6 @@ _MOST_CACHED = 10_000
 _PURGE_S = 600.0
 _LONGEST_KEY = 128
 _HEX = frozenset("0123456789abcdef")
-_LONGEST_NOTE = 1000
 
 _log = logging.getLogger("bluesky_httpserver.accounts")
 
@@ -156,21 +155,21 @@ class Accounts:
 
     # API keys and principals ------------------------------------------------------------------------------------
 
-    async def new_key(self, owner: Principal, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def new_key(self, owner: Principal, wanted: NewKey) -> dict[str, Any]:
         """A key for oneself, with no more than the scopes of this request."""
         if owner.uuid is None:
             raise bad_request("Only principals with an account have API keys.")
-        return await self._new_key(owner.uuid, owner.scopes, parameters)
+        return await self._new_key(owner.uuid, owner.scopes, wanted)
 
-    async def new_key_for(self, uuid: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    async def new_key_for(self, uuid: str, wanted: NewKey) -> dict[str, Any]:
         """A key for a principal, made by an administrator; raises 404."""
         account = await self._do(self._records.account, uuid)
         if account is None:
             raise not_found(f"No principal {uuid}.")
-        return await self._new_key(uuid, self._principal(account, None).scopes, parameters)
+        return await self._new_key(uuid, self._principal(account, None).scopes, wanted)
 
-    async def _new_key(self, uuid: str, owned: frozenset[str], parameters: dict[str, Any]) -> dict[str, Any]:
-        expires_in, scopes, note = _key_parameters(parameters)
+    async def _new_key(self, uuid: str, owned: frozenset[str], wanted: NewKey) -> dict[str, Any]:
+        scopes = sorted(set([INHERIT] if wanted.scopes is None else wanted.scopes))
         if INHERIT in scopes:
             # A request with less than everything its principal may do cannot make a key that has everything.
             account = await self._do(self._records.account, uuid)
@@ -181,8 +180,8 @@ class Accounts:
                 f"Requested scopes {scopes} must be a subset of the allowed principal's scopes {sorted(owned)}."
             )
         secret = secrets.token_hex(32)
-        expires = None if expires_in is None else time.time() + expires_in
-        shown = await self._do(self._records.add_key, uuid, secret, scopes, note, expires)
+        expires = None if wanted.expires_in is None else time.time() + wanted.expires_in
+        shown = await self._do(self._records.add_key, uuid, secret, scopes, wanted.note, expires)
         return {**shown, "secret": secret}
 
     async def key_info(self, secret: str) -> dict[str, Any]:
@@ -213,21 +212,3 @@ class Accounts:
         users = [self._policy.user(one["id"]) for one in shown["identities"]]
         roles = frozenset[str]().union(*(user.roles for user in users if user is not None))
         return {**shown, "roles": sorted(roles), "scopes": sorted(scopes_of(roles, self._policy.roles))}
-
-
-def _key_parameters(parameters: dict[str, Any]) -> tuple[float | None, list[str], str | None]:
-    """Life in seconds, scopes, note; raises 400."""
-    if "expires_in" not in parameters:
-        raise bad_request("'expires_in' is missing: the seconds until the key expires, or null for never.")
-    expires_in = parameters["expires_in"]
-    if expires_in is not None and (type(expires_in) is not int or not 0 < expires_in < 10**10):
-        raise bad_request(f"'expires_in' must be a positive number of seconds or null, not {expires_in!r}.")
-    scopes = parameters.get("scopes")
-    scopes = [INHERIT] if scopes is None else scopes
-    known = SCOPES | {INHERIT}
-    if not isinstance(scopes, list) or not all(isinstance(scope, str) and scope in known for scope in scopes):
-        raise bad_request(f"'scopes' must be a list of scopes, not {scopes!r}. The scopes are {sorted(known)}.")
-    note = parameters.get("note")
-    if note is not None and (not isinstance(note, str) or len(note) > _LONGEST_NOTE):
-        raise bad_request(f"'note' must be a text of at most {_LONGEST_NOTE} characters or null.")
-    return expires_in, sorted(set(scopes)), note

@@ -316,6 +316,20 @@ def test_a_key_never_has_more_than_its_maker(
         assert alice.post("/api/auth/apikey", json=wrong).status_code in (400, 422)
 
 
+def test_a_body_that_does_not_fit_is_refused_without_being_quoted(as_user: Callable[[str], httpx.Client]) -> None:
+    alice = as_user("alice")
+    for sent, status, words in (
+        ({"expires_in": "SECRETWORD"}, 422, "expires_in: Input should be a valid integer"),
+        ({"expires_in": 1, "scopes": ["SECRETWORD"]}, 422, "the scopes are"),
+        ({"expires_in": 1, "nonsense": "SECRETWORD"}, 400, "nonsense: Extra inputs are not permitted"),
+    ):
+        response = alice.post("/api/auth/apikey", json=sent)
+        assert response.status_code == status
+        assert words in response.json()["detail"]
+        assert "SECRETWORD" not in response.text
+    assert alice.post("/api/auth/apikey", content=b"{", headers={"Content-Type": "application/json"}).status_code == 422
+
+
 def test_a_key_expires(as_user: Callable[[str], httpx.Client], accounts: RunningHttpServer) -> None:
     key = new_key(as_user("alice"), expires_in=1)["secret"]
     deadline = time.monotonic() + 10

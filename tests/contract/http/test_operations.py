@@ -264,6 +264,15 @@ def test_paths_and_verbs_that_do_not_exist(http: httpx.Client) -> None:
         assert http.get(path).status_code == 404
     response = http.post("/api/status", json={})
     assert (response.status_code, response.headers["allow"]) == (405, "GET")
+    response = http.put("/api/auth/apikey")
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET, POST")
+    assert response.json()["detail"].startswith("Method Not Allowed. Use DELETE, GET, POST")
+
+
+def test_head_is_get_without_the_body(http: httpx.Client) -> None:
+    response = http.head("/api/config/get")
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-length"] == http.get("/api/config/get").headers["content-length"]
 
 
 def test_every_reply_has_its_timing_and_headers_of_security(http: httpx.Client) -> None:

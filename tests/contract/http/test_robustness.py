@@ -41,6 +41,17 @@ def test_a_body_that_is_too_long_is_413(
             assert "longer than 10000 bytes" in response.json()["detail"]
 
 
+def test_a_reply_that_would_be_too_long_is_413(
+    start_server: Callable[..., RunningHttpServer], manager: ContractManager
+) -> None:
+    server = start_server(manager, configuration={"server_configuration": {"response_bytesize_limit": 200}})
+    with server.client(**HEADERS) as client:
+        response = client.get("/api/status")
+        assert (response.status_code, response.headers["x-content-type-options"]) == (413, "nosniff")
+        assert response.json()["detail"] == "The reply would be longer than 200 bytes."
+        assert client.get("/healthz").status_code == 200
+
+
 def test_nothing_that_is_sent_is_an_error_of_the_server(http: httpx.Client, server: RunningHttpServer) -> None:
     bodies: list[object] = [
         {},
@@ -104,7 +115,7 @@ def test_pages_of_admitted_origins_may_read_replies(
         assert client.get("/api/status").headers["access-control-allow-origin"] == origin
         assert client.get("/api/nope").headers["access-control-allow-origin"] == origin
         preflight = client.options("/api/queue/clear", headers={"Access-Control-Request-Method": "POST"})
-        assert preflight.status_code == 204
+        assert preflight.status_code == 200
         assert "x-csrf" in preflight.headers["access-control-allow-headers"]
     with server.client(**HEADERS, Origin="https://evil.example") as client:
         assert "access-control-allow-origin" not in client.get("/api/status").headers

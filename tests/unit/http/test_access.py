@@ -113,7 +113,7 @@ def test_failures_are_forgotten_after_the_period() -> None:
         failed.failed("a")
     with pytest.raises(HttpError) as refused:
         failed.check("a")
-    assert refused.value.status == 429
+    assert refused.value.status_code == 429
     failed.check("b")
     now = 10.0
     failed.check("a")

@@ -168,7 +168,8 @@ def test_in_loop_mode_the_instruction_goes_to_the_back_with_a_new_uid(manager: C
     first, second = manager.queue
     assert first["item_uid"] == waiting
     assert second["item_uid"] != instruction["item_uid"]
-    assert second == instruction | {"item_uid": second["item_uid"]}
+    assert second["queued_at"] > instruction["queued_at"]
+    assert second == instruction | {key: second[key] for key in ("item_uid", "queued_at")}
 
 
 # Autostart ------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class TerminalWriter:
         self._writing = False
         self._ending = False
         self._gone: set[int] = set()
+        self._moved = monotonic()
         self._thread = threading.Thread(target=self._run, name="terminal", daemon=True)
         self._thread.start()
 
@@ -51,19 +52,28 @@ class TerminalWriter:
             self._size += len(text)
             self._changed.notify_all()
 
-    def flush(self, timeout: float = 1.0) -> bool:
-        """Wait until all text is written, `timeout` seconds at most; returns whether it is."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._writing, timeout)
+    def flush(self, patience: float = 2.0, most: float = 10.0) -> bool:
+        """Wait until all text is written; returns whether it is.
 
-    def close(self, timeout: float = 1.0) -> None:
+        Gives up when the terminal took nothing for `patience` seconds, and after `most` seconds in any case.
+        """
+        begun = monotonic()
+        with self._changed:
+            while self._waiting or self._writing:
+                remaining = min(max(begun, self._moved) + patience, begun + most) - monotonic()
+                if remaining <= 0:
+                    return False
+                self._changed.wait(remaining)
+            return True
+
+    def close(self, patience: float = 2.0) -> None:
         """Flush and end the thread; a terminal that stands still is left to itself."""
-        deadline = monotonic() + timeout
-        self.flush(timeout)
+        written = self.flush(patience)
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-        self._thread.join(max(0.0, deadline - monotonic()))
+        if written:
+            self._thread.join(patience)
 
     def _run(self) -> None:
         while True:
@@ -92,7 +102,9 @@ class TerminalWriter:
         while view and descriptor not in self._gone:
             try:
                 view = view[os.write(descriptor, view[:_LARGEST_WRITE]) :]
+                self._moved = monotonic()
             except BlockingIOError:
                 select.select([], [descriptor], [])
             except OSError:  # the terminal was closed, or the reader of the pipe has gone
                 self._gone.add(descriptor)
+                self._moved = monotonic()

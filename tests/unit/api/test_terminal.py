@@ -84,9 +84,9 @@ def test_a_terminal_that_stands_still_delays_nobody_and_later_says_what_was_left
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert terminal.flush(10)
+    assert terminal.flush(patience=10)
     terminal.write(pipe.writing, "next\n")
-    assert terminal.flush(10)
+    assert terminal.flush(patience=10)
     os.close(pipe.writing)
     reader.join(10)
     terminal.close()
@@ -105,6 +105,26 @@ def test_closing_does_not_wait_for_a_terminal_that_stands_still(pipe: Pipe) -> N
     terminal.close(0.2)
     assert time.monotonic() - started < 1
     os.close(pipe.reading)  # releases the thread
+
+
+def test_closing_waits_for_a_terminal_that_is_slow_but_moves(pipe: Pipe) -> None:
+    terminal = TerminalWriter()
+    terminal.write(pipe.writing, "x" * 1_000_000)
+    received = 0
+
+    def read() -> None:
+        nonlocal received
+        while chunk := os.read(pipe.reading, 65_536):
+            received += len(chunk)
+            time.sleep(0.05)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    terminal.close(patience=0.5)
+    assert not terminal._thread.is_alive()
+    os.close(pipe.writing)
+    reader.join(10)
+    assert received == 1_000_000
 
 
 def test_the_thread_ends_when_closed() -> None:

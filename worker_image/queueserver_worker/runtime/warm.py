@@ -28,12 +28,16 @@ class FileState:
         return cls(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
+_COARSEST_MTIME_NS = 2_000_000_000
+"""File systems stamp files with clocks that lag: the kernel's by a tick, those of some by up to two seconds."""
+
+
 class Preloaded:
     """Modules that were imported before it was known what they are needed for."""
 
     def __init__(self, started_ns: int) -> None:
         """`started_ns`: epoch nanoseconds before the first import; a file changed later may be older in memory."""
-        self._started_ns = started_ns
+        self._safely_older_ns = started_ns - _COARSEST_MTIME_NS
         self._files: dict[str, FileState | None] = {}
 
     def load(self, names: Iterable[str]) -> None:
@@ -54,6 +58,6 @@ class Preloaded:
     def changed_file(self) -> str | None:
         """A file that is not what it was when it was imported; None when all are."""
         for path, state in self._files.items():
-            if state is None or state.mtime_ns >= self._started_ns or state != FileState.of(path):
+            if state is None or state.mtime_ns >= self._safely_older_ns or state != FileState.of(path):
                 return path
         return None

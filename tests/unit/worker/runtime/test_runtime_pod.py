@@ -188,7 +188,6 @@ def test_a_missing_home_directory_is_named_when_startup_code_needs_it(
     worker = bench.worker("\nopen(os.path.expanduser('~/scan_id'), 'w')\n").start()
     failed = manager.wait_event(EnvironmentFailed)
     assert "The home directory '/nowhere/home' does not exist; mount a volume there." in failed.message
-    manager.settle()
     assert manager.wait_gone(worker) == ExitCode.ENVIRONMENT_FAILED
     assert "The home directory '/nowhere/home' does not exist" in worker.output
 

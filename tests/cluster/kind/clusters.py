@@ -31,8 +31,11 @@ class Cluster:
         return self.name in self._kind("get", "clusters", failure="kind does not tell its clusters.").split()
 
     def answers(self) -> bool:
-        """Tell whether its API server is ready and takes our credentials."""
-        self._write_kubeconfig()
+        """Tell whether its nodes run, and its API server is ready and takes our credentials."""
+        self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        credentials: list[Word] = ["export", "kubeconfig", "--name", self.name, "--kubeconfig", self.kubeconfig]
+        if not succeeds([self.kind, *credentials], environment=self.engine.environment):
+            return False
         return succeeds([*self._kubectl, "get", "--raw", "/readyz"], seconds=10)
 
     def create(self, node_image: str, workers: int) -> None:
@@ -86,9 +89,9 @@ class Cluster:
         self.kubeconfig.unlink(missing_ok=True)
 
     def recreate_if_needed(self, node_image: str, workers: int) -> None:
-        """Use the cluster that there is when it answers and has as many nodes, else make a new one."""
+        """Use the cluster that there is when it answers and has at least as many nodes, else make a new one."""
         if self.exists():
-            if self.answers() and self._number_of_nodes() == 1 + workers:
+            if self.answers() and self._number_of_nodes() >= 1 + workers:
                 say(f"The cluster {self.name} is there and answers.")
                 return
             self.delete()
@@ -100,11 +103,6 @@ class Cluster:
 
     def _kind(self, *arguments: Word, failure: str) -> str:
         return run([self.kind, *arguments], failure, environment=self.engine.environment)
-
-    def _write_kubeconfig(self) -> None:
-        self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-        options: list[Word] = ["--name", self.name, "--kubeconfig", self.kubeconfig]
-        self._kind("export", "kubeconfig", *options, failure=f"kind does not tell how to reach {self.name}.")
 
     def _number_of_nodes(self) -> int:
         return len(run([*self._kubectl, "get", "nodes", "--output", "name"], "The nodes are not told.").split())

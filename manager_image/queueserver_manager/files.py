@@ -6,7 +6,7 @@ from queueserver_common.lists_file import ListsFileError, read_lists
 from queueserver_common.permissions import Permissions, PermissionsError
 from queueserver_common.permissions_file import load_permissions_file
 from queueserver_manager.core import items
-from queueserver_manager.core.permission_methods import ReadFiles
+from queueserver_manager.core.lists import ReadFiles
 from queueserver_manager.settings.model import Settings
 
 

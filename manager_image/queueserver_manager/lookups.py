@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from queueserver_manager.core.core import Core
-from queueserver_manager.core.permission_methods import ReadFiles
+from queueserver_manager.core.lists import ReadFiles
 from queueserver_manager.store.errors import StoreError
 from queueserver_manager.store.redis_store import RedisStore
 

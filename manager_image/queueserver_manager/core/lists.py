@@ -7,6 +7,7 @@ when they change. Validators are compiled per group and plan on first use.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from queueserver_common.descriptions import check_devices, check_plans
@@ -15,6 +16,15 @@ from queueserver_common.validation import GroupValidator
 from queueserver_manager.core.items import encode
 
 EMPTY = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFiles:
+    """What `permissions_reload` found in the manager's files; a string tells why a file cannot be used."""
+
+    permissions: Permissions | str | None = None
+    lists: tuple[bytes, bytes] | str | None = None
+    """JSON texts of existing plans and devices."""
 
 
 class PlansAndDevices:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from queueserver_common.descriptions import DescriptionError
 from queueserver_common.permissions import Permissions, PermissionsError
 from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.lists import ReadFiles
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.refusal_codes import Code
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFiles:
-    """What `permissions_reload` found in the manager's files; a string tells why a file cannot be used."""
-
-    permissions: Permissions | str | None = None
-    lists: tuple[bytes, bytes] | str | None = None
-    """JSON texts of existing plans and devices."""
 
 
 def permissions_set(core: Core, params: Params, d: Decision, now: float) -> Reply:

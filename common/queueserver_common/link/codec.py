@@ -1,5 +1,7 @@
 """Encoding of link messages: one msgpack frame `[version, kind, [field, ...]]`.
 
+A worker writes its own version; a manager reads this one and the one before, and answers in the worker's.
+
 Fields stand in the order of their declaration in `messages`; a shorter list takes the defaults of the missing
 fields and a longer one is cut, so a field may be added at the end within one protocol version. Every value is
 checked against its declared type: a frame that does not fit raises `LinkError` and never reaches a handler.
@@ -19,21 +21,29 @@ import msgpack
 from queueserver_common.link import messages
 from queueserver_common.link.messages import PROTOCOL_VERSION, Message
 
-_SUPPORTED_VERSIONS = frozenset({PROTOCOL_VERSION})
-
 
 class LinkError(ValueError):
     """A frame of the worker link that cannot be understood; the text says why."""
 
 
-def encode(message: Message) -> bytes:
-    """Encode a message to one frame."""
-    kind = type(message).__name__
-    return cast(bytes, msgpack.packb([PROTOCOL_VERSION, kind, _pack_fields(message)], use_bin_type=True))
+def supported_versions() -> list[int]:
+    """The versions that can be read: the own one and the one before."""
+    return list(range(max(1, PROTOCOL_VERSION - 1), PROTOCOL_VERSION + 1))
+
+
+def encode(message: Message, version: int | None = None) -> bytes:
+    """Encode a message to one frame, of the own version or that of an older worker."""
+    used = PROTOCOL_VERSION if version is None else version
+    return cast(bytes, msgpack.packb([used, type(message).__name__, _pack_fields(message)], use_bin_type=True))
 
 
 def decode(frame: bytes) -> Message:
     """Decode one frame; raises `LinkError` for anything that is not a message of a supported version."""
+    return decode_with_version(frame)[0]
+
+
+def decode_with_version(frame: bytes) -> tuple[Message, int]:
+    """Decode one frame and tell the version that its sender used; raises `LinkError` as `decode`."""
     try:
         parts = msgpack.unpackb(frame, raw=False, strict_map_key=True)
     except Exception as error:
@@ -41,12 +51,12 @@ def decode(frame: bytes) -> Message:
     if not isinstance(parts, list) or len(parts) != 3:
         raise LinkError("not a list of version, kind and fields")
     version, kind, values = parts
-    if type(version) is not int or version not in _SUPPORTED_VERSIONS:
-        raise LinkError(f"link version {version!r} is not supported (supported: {sorted(_SUPPORTED_VERSIONS)})")
+    if type(version) is not int or version not in supported_versions():
+        raise LinkError(f"link version {version!r} is not supported (supported: {supported_versions()})")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise LinkError(f"unknown message kind {kind!r}")
-    return cast(Message, reader(values))
+    return cast(Message, reader(values)), version
 
 
 def _pack_fields(value: object) -> list[object]:

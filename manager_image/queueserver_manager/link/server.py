@@ -10,7 +10,7 @@ from typing import cast, get_args
 
 import zmq
 
-from queueserver_common.link.codec import LinkError, decode, encode
+from queueserver_common.link.codec import LinkError, decode_with_version, encode
 from queueserver_common.link.messages import Hello, Introduce, ToManager, ToWorker
 from queueserver_manager.api.binding import bind
 from queueserver_manager.api.curve import CurveServerKeys
@@ -50,6 +50,7 @@ class LinkServer:
 
     A peer is the opening id under which a worker dialled in. Before its first `Hello` to this server nothing else of
     it is handed on; instead it is asked for the `Hello`, so that a worker notices a new manager at the same address.
+    A worker of the link version before is answered in that version.
     What cannot be decoded is logged, dropped and told to `on_undecodable(peer, reason)`. With `keys` the link is
     encrypted and admits the worker's key only.
     """
@@ -67,7 +68,7 @@ class LinkServer:
         self._on_message = on_message
         self._on_undecodable = on_undecodable
         self._clock = asyncio.get_running_loop().time
-        self._known: set[str] = set()
+        self._known: dict[str, int] = {}  # the link version of each worker, by its opening id
         self._introductions: dict[str, float] = {}
         self._undecodable = LogLimit()
         self._socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
@@ -96,13 +97,16 @@ class LinkServer:
 
     def send(self, peer: str, message: ToWorker) -> bool:
         """Send to a worker; False when it is not connected. True does not tell that it arrives."""
-        sent = send_now(self._socket, [peer.encode(), encode(message)])
+        return self._send(peer, message, self._known.get(peer))
+
+    def _send(self, peer: str, message: ToWorker, version: int | None) -> bool:
+        sent = send_now(self._socket, [peer.encode(), encode(message, version)])
         self._reader.look_again()
         return sent
 
     def forget(self, peer: str) -> None:
         """Treat the peer as a stranger again: its worker has ended."""
-        self._known.discard(peer)
+        self._known.pop(peer, None)
         self._introductions.pop(peer, None)
 
     def close(self, linger: float = 1.0) -> None:
@@ -122,7 +126,7 @@ class LinkServer:
             self._drop(repr(frames[0]), "its name is not UTF-8 text")
             return
         try:
-            message = decode(frames[-1])
+            message, version = decode_with_version(frames[-1])
         except LinkError as error:
             self._drop(peer, str(error))
             return
@@ -131,20 +135,20 @@ class LinkServer:
         elif isinstance(message, Hello) and message.opening_id != peer:
             self._drop(peer, f"it calls itself {message.opening_id!r}")
         elif isinstance(message, Hello) or peer in self._known:
-            self._known.add(peer)
+            self._known[peer] = version
             self._introductions.pop(peer, None)
             self._on_message(peer, cast(ToManager, message))
         else:
-            self._ask_for_hello(peer)
+            self._ask_for_hello(peer, version)
 
-    def _ask_for_hello(self, peer: str) -> None:
+    def _ask_for_hello(self, peer: str, version: int) -> None:
         now = self._clock()
         if now < self._introductions.get(peer, now):
             return
         if len(self._introductions) >= _MOST_STRANGERS:
             self._introductions.clear()
         self._introductions[peer] = now + _INTRODUCTION_PERIOD
-        self.send(peer, Introduce())
+        self._send(peer, Introduce(), version)
 
     def _drop(self, peer: str, reason: str) -> None:
         if self._undecodable.passes(self._clock()):

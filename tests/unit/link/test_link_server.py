@@ -11,6 +11,7 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from queueserver_common.link import codec
 from queueserver_common.link.codec import decode, encode
 from queueserver_common.link.messages import (
     Console,
@@ -112,6 +113,36 @@ def test_messages_reach_the_worker_they_are_sent_to(link: Link, dial: Any, wait_
     for number in range(5):
         assert link.send(f"opening-{number}", EventsStored(number))
     assert [worker.receive() for worker in workers] == [EventsStored(number) for number in range(5)]
+
+
+def test_a_worker_one_release_older_is_spoken_to_in_its_version(
+    link: Link, dial: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = codec.PROTOCOL_VERSION
+    monkeypatch.setattr(codec, "PROTOCOL_VERSION", older + 1)
+    worker, equal = dial("opening-1"), dial("opening-2")
+    worker.socket.send(encode(Heartbeat(), older))
+    assert worker.socket.recv() == encode(Introduce(), older)
+    worker.socket.send(encode(hello("opening-1"), older))
+    equal.send(hello("opening-2"))
+    wait_until(lambda: len(link.received) == 2)
+    assert link.undecodable == []
+    for peer in ("opening-1", "opening-2"):
+        assert link.send(peer, EventsStored(3))
+    assert worker.socket.recv() == encode(EventsStored(3), older)
+    assert equal.socket.recv() == encode(EventsStored(3), older + 1)
+
+
+def test_a_worker_of_two_releases_before_is_refused_with_a_sentence(
+    link: Link, dial: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = codec.PROTOCOL_VERSION
+    monkeypatch.setattr(codec, "PROTOCOL_VERSION", older + 2)
+    dial("opening-1").socket.send(encode(hello("opening-1"), older))
+    wait_until(lambda: link.undecodable)
+    supported = [older + 1, older + 2]
+    assert link.undecodable == [("opening-1", f"link version {older} is not supported (supported: {supported})")]
+    assert link.received == []
 
 
 def test_sending_to_a_worker_that_is_not_connected_is_reported(link: Link, dial: Any, wait_until: Any) -> None:

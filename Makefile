@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check format bench docs lock clean local dev
-.PHONY: cluster-up cluster-down cluster-load cluster-check test-cluster bench-cluster
+.PHONY: cluster-up cluster-down cluster-load cluster-check test-cluster servers bench-cluster
 PYTHON ?=
 ARGS ?=
 export PYTHON
@@ -20,8 +20,11 @@ demo: local ## Run a short queue of simulated plans and watch it
 run: local ## Start a manager with the simulated profile (Ctrl-C ends it)
 	@.venv/bin/start-re-manager --zmq-publish-console ON $(ARGS)
 
-test: check ## Run the checks, the unit tests, the contract tests and the fault tests
+test: check servers ## Run the checks, the unit tests, the contract tests and the fault tests
 	.venv/bin/python -m pytest tests/unit tests/contract tests/faults $(ARGS)
+
+servers: ## Get the servers that tests need (PostgreSQL, slapd, Kubernetes' API server)
+	@$(CLUSTER) servers
 
 check: dev ## Check style, format, types and import rules
 	.venv/bin/ruff check .

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ROOT / "build" / "cluster" / "bin"
+from kind.images import ROOT
+from kind.servers import PROGRAMS
+
 CRDS = sorted((ROOT / "crds").glob("*.yaml"))
 
 _TOKEN = "administrator-of-a-test"
@@ -67,6 +69,8 @@ class ApiServer:
 @contextmanager
 def running_api_server(directory: Path) -> Iterator[ApiServer]:
     """Start both processes with their data in `directory`; they are killed at the end."""
+    if missing := [name for name in ("etcd", "kube-apiserver") if not (PROGRAMS / name).exists()]:
+        pytest.fail(f"{PROGRAMS} has no {' and no '.join(missing)}: run `make servers`.", pytrace=False)
     key, tokens = directory / "service-accounts.key", directory / "tokens.csv"
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     tokens.write_text(f'{_TOKEN},admin,1,"system:masters"\n')
@@ -99,11 +103,6 @@ def running_api_server(directory: Path) -> Iterator[ApiServer]:
             for process in processes:
                 process.kill()
                 process.wait()
-
-
-def missing_programs() -> list[str]:
-    """Names of the programs that have to be built first."""
-    return [name for name in ("etcd", "kube-apiserver") if not (PROGRAMS / name).exists()]
 
 
 def _ready(http: httpx.Client, processes: list[subprocess.Popen[bytes]], log: Path) -> bool:

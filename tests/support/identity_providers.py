@@ -23,10 +23,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from kind.servers import POSTGRESQL, SLAPD, find
 from process_table import free_ports
 
 _DEADLINE = 30.0
-_POSTGRES = (Path("/usr/lib/postgresql"), "bin/postgres")
+_NOBODY = "nobody"
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -53,32 +54,28 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 # PostgreSQL ------------------------------------------------------------------------------------------------------
 
 
-def postgres_programs() -> Path | None:
-    """The directory of Debian's PostgreSQL; None when it is not installed."""
-    found = sorted(_POSTGRES[0].glob(f"*/{_POSTGRES[1]}"))
-    return found[-1].parent if found else None
-
-
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """A fresh PostgreSQL; yields the uri of its database. As root it runs as the user `postgres`, as it demands."""
-    programs = postgres_programs()
-    assert programs is not None
-    user = {"user": "postgres"} if os.getuid() == 0 else {}
+    """A fresh PostgreSQL; yields the uri of its database. As root it runs as somebody else, as it demands."""
+    found = find(POSTGRESQL)
+    programs = found.program.parent
+    user = {"user": _NOBODY} if os.getuid() == 0 else {}
     directory = Path(tempfile.mkdtemp(prefix="qst-pg-", dir="/tmp"))
     [port] = free_ports(1)
     try:
         if user:
-            shutil.chown(directory, "postgres")
+            shutil.chown(directory, _NOBODY)
         data = directory / "data"
         word = directory / "password"
         word.write_text("a password")
         word.chmod(0o644)
         initdb = [programs / "initdb", "-D", data, "-U", "tester", "--auth=scram-sha-256", f"--pwfile={word}", "-N"]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=directory, **user)  # type: ignore[call-overload]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=directory, env=found.environment, **user)  # type: ignore[call-overload]
         options = [programs / "postgres", "-D", data, "-p", str(port), "-k", directory, "-F"]
         with (directory / "log").open("wb") as log:
-            process = subprocess.Popen([*map(str, options)], stdout=log, stderr=log, cwd=directory, **user)  # type: ignore[call-overload]
+            process = subprocess.Popen(  # type: ignore[call-overload]
+                [*map(str, options)], stdout=log, stderr=log, cwd=directory, env=found.environment, **user
+            )
         try:
             _wait_for_port(port, process)
             yield f"postgresql://tester:a%20password@127.0.0.1:{port}/postgres"
@@ -90,13 +87,11 @@ def running_postgres() -> Iterator[str]:
 
 # LDAP ------------------------------------------------------------------------------------------------------------
 
-SLAPD = shutil.which("slapd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-
 _SLAPD_CONFIGURATION = """
-include /etc/ldap/schema/core.schema
-include /etc/ldap/schema/cosine.schema
-include /etc/ldap/schema/inetorgperson.schema
-modulepath /usr/lib/ldap
+include {root}/etc/ldap/schema/core.schema
+include {root}/etc/ldap/schema/cosine.schema
+include {root}/etc/ldap/schema/inetorgperson.schema
+modulepath {root}/usr/lib/ldap
 moduleload back_mdb
 pidfile {directory}/slapd.pid
 database mdb
@@ -143,16 +138,18 @@ member: uid=bob,ou=people,dc=example,dc=org
 @contextmanager
 def running_slapd(directory: Path) -> Iterator[int]:
     """An LDAP server with the users bob and eve; yields its port."""
-    assert SLAPD is not None
+    found = find(SLAPD)
     (directory / "data").mkdir()
     configuration = directory / "slapd.conf"
-    configuration.write_text(_SLAPD_CONFIGURATION.format(directory=directory))
-    add = [str(Path(SLAPD).with_name("slapadd")), "-f", str(configuration)]
-    subprocess.run(add, input=_LDIF.encode(), check=True, capture_output=True)
+    configuration.write_text(
+        _SLAPD_CONFIGURATION.format(directory=directory, root="" if found.root == Path("/") else found.root)
+    )
+    add = [str(found.program.with_name("slapadd")), "-f", str(configuration)]
+    subprocess.run(add, input=_LDIF.encode(), check=True, capture_output=True, env=found.environment)
     [port] = free_ports(1)
     with (directory / "log").open("wb") as log:
-        command = [SLAPD, "-f", str(configuration), "-h", f"ldap://127.0.0.1:{port}/", "-d", "0"]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        command = [str(found.program), "-f", str(configuration), "-h", f"ldap://127.0.0.1:{port}/", "-d", "0"]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=found.environment)
     try:
         _wait_for_port(port, process)
         yield port

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api_server import CRDS, ApiServer, missing_programs, running_api_server
+from api_server import CRDS, ApiServer, running_api_server
 from helm_charts import Helm, find_helm
 
 
@@ -20,8 +20,6 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    if missing := missing_programs():
-        pytest.fail(f"An API server is needed, and {' and '.join(missing)} were not built: run `make cluster-up`.")
     with running_api_server(tmp_path_factory.mktemp("api-server")) as server:
         server.install(CRDS)
         yield server

@@ -1,4 +1,4 @@
-"""A real Kubernetes for tests: `python -m kind up | load | down | stop-node | start-node | check`.
+"""A real Kubernetes for tests: `python -m kind up | load | down | stop-node | start-node | check | servers`.
 
 The page docs/how-to/run-the-cluster-tests.md tells what a person needs to know of it.
 """
@@ -14,14 +14,12 @@ from pathlib import Path
 from kind.cache import Cache, default_root
 from kind.clusters import Cluster, push
 from kind.failure import CannotContinue
-from kind.images import ROOT, build_images, chart_values
+from kind.images import build_images, chart_values
 from kind.machine import Machine, look, reasons_against
 from kind.programs import HELM, KIND, KUBERNETES, Program, Programs
 from kind.progress import say
+from kind.servers import OUTPUT, PROGRAMS, make_servers
 
-OUTPUT = ROOT / "build" / "cluster"
-PROGRAMS = OUTPUT / "bin"
-"""Values of the operator's chart for the images of this tree."""
 DEFAULT_NAME = "queueserver"
 EXISTING = "existing"
 """Stands for the name of a cluster that was not made here."""
@@ -37,6 +35,9 @@ def main(arguments: list[str]) -> int:
     try:
         if options.command == "check":
             return check()
+        if options.command == "servers":
+            make_servers()  # what is missing is said here and again by the tests that need it
+            return 0
         if options.command == "down":
             down(options.name)
         elif options.command == "stop-node":
@@ -150,11 +151,12 @@ def _parser() -> argparse.ArgumentParser:
         ("stop-node", "cut the power of a node, by its name as kubectl tells it"),
         ("start-node", "start a node whose power was cut"),
         ("check", "say whether this machine can run one"),
+        ("servers", "get the servers that tests without a cluster need"),
     ]:
         subparser = commands.add_parser(command, help=purpose, description=purpose)
         if command.endswith("-node"):
             subparser.add_argument("node", help="name of the node, which is that of its container as well")
-        elif command != "check":
+        elif command not in ("check", "servers"):
             subparser.add_argument("--name", default=DEFAULT_NAME, help="name of the cluster (default: %(default)s)")
         if command == "up":
             subparser.add_argument(

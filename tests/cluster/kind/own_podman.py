@@ -7,15 +7,12 @@ not raise limits (no CAP_SYS_RESOURCE) and whose init does not manage control gr
 from __future__ import annotations
 
 import hashlib
-import os
 import resource
 import shutil
 from pathlib import Path
 
-from kind.commands import run
 from kind.engine import Engine
-from kind.failure import CannotContinue
-from kind.progress import step
+from kind.packages import install
 
 PROGRAMS = ("podman", "runc", "iptables", "debootstrap")
 """Programs on the PATH, by the names of their packages in Debian."""
@@ -29,22 +26,7 @@ PROCESSES = 30000
 
 def install_packages() -> None:
     """Install what is missing of the system's packages; raises `CannotContinue` where only a person can."""
-    names = " ".join(missing_packages())
-    if not names:
-        return
-    if os.geteuid() != 0:
-        raise CannotContinue(f"These packages of the system are needed and only root can install them: {names}")
-    if shutil.which("apt-get") is None:
-        raise CannotContinue(f"These programs are needed, under Debian's names for their packages: {names}")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    with step(f"Installing packages of the system: {names}", "10 s"):
-        failure = "The packages could not be installed."
-        run(["apt-get", "update", "--quiet"], failure, environment=quiet)
-        run(
-            ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *names.split()],
-            failure,
-            environment=quiet,
-        )
+    install(missing_packages())
 
 
 def own_podman(root: Path) -> Engine:

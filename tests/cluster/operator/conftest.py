@@ -11,16 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from api_server import CRDS, ApiServer, missing_programs, running_api_server
+from api_server import CRDS, ApiServer, running_api_server
 from queueserver_operator.kubernetes_api import KubernetesApi, connected
 from queueserver_operator.model import FIELD_MANAGER
 
 _numbers = itertools.count(1)
-
-
-def _needs_programs() -> None:
-    if missing := missing_programs():
-        pytest.skip(f"{' and '.join(missing)} not found in build/cluster/bin: run `make cluster-up` once")
 
 
 def _kubeconfig(server: ApiServer, directory: Path) -> Path:
@@ -38,7 +33,6 @@ def _kubeconfig(server: ApiServer, directory: Path) -> Path:
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """One for all tests, with our definitions."""
-    _needs_programs()
     with running_api_server(tmp_path_factory.mktemp("api-server")) as server:
         server.install(CRDS)
         yield server
@@ -52,7 +46,6 @@ def kubeconfig(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def fresh_api_server(tmp_path: Path) -> Iterator[ApiServer]:
     """One for a single test, without our definitions."""
-    _needs_programs()
     with running_api_server(tmp_path) as server:
         yield server
 

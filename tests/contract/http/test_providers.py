@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api_server import ApiServer, missing_programs, running_api_server
+from api_server import ApiServer, running_api_server
 from contract_manager import ContractManager
-from identity_providers import SLAPD, OpenIdProvider, postgres_programs, running_postgres, running_slapd
+from identity_providers import OpenIdProvider, running_postgres, running_slapd
 from running_http_server import KEY, RunningHttpServer
 
 USERS = {"bob": {"roles": ["admin", "expert"]}, "eve": {"roles": ["observer"]}}
@@ -43,7 +43,6 @@ def log_in(server: RunningHttpServer, name: str, password: str) -> httpx.Respons
 # PostgreSQL ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(postgres_programs() is None, reason="Debian's package postgresql is not installed")
 def test_several_servers_share_accounts_in_postgresql(
     start_server: Start, manager_with_environment: ContractManager
 ) -> None:
@@ -73,8 +72,6 @@ def test_several_servers_share_accounts_in_postgresql(
 
 @pytest.fixture(scope="module")
 def ldap_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    if SLAPD is None:
-        pytest.skip("Debian's package slapd is not installed")
     with running_slapd(tmp_path_factory.mktemp("slapd")) as port:
         yield port
 
@@ -228,8 +225,6 @@ def test_users_and_roles_come_from_an_access_server(
 
 @pytest.fixture(scope="module")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ApiServer, Path]]:
-    if missing := missing_programs():
-        pytest.skip(f"the programs {missing} have to be built first")
     directory = tmp_path_factory.mktemp("api-server")
     with running_api_server(directory) as running:
         yield running, directory

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from queueserver_common.encoded import Encoded
-from queueserver_manager.core import items
+from queueserver_manager.core import items, repeats
 from queueserver_manager.core.decision import Decision, Refusal, Reply, failure, success
 from queueserver_manager.core.items import Item
 from queueserver_manager.core.parameters import Params
@@ -14,6 +14,7 @@ from queueserver_manager.core.placement import check_batch, insertion_index
 from queueserver_manager.core.queue import QueuedItem
 from queueserver_manager.core.queue_methods import found
 from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.repeats import Accepted
 from queueserver_manager.core.submission import check_caller, check_item, check_item_shape, check_queue_uid
 
 if TYPE_CHECKING:
@@ -32,7 +33,14 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
     """Add items that keep their order; validated in steps, inserted at once, or none of them."""
     submitted: list[Any] = params["items"]
     queued: list[QueuedItem] = []
+    digest = ""
+    if repeats.repeat_key(params) is not None:
+        digest = yield from repeats.digest_steps("queue_item_add_batch", params)
+    if (known := repeats.earlier(core, params, digest)) is not None:
+        return (yield from _said_before(core, params, d, known))
     results = yield from _validated(core, params, now, queued)
+    if (known := repeats.earlier(core, params, digest)) is not None:  # carried out between the steps
+        return (yield from _said_before(core, params, d, known))
     check_queue_uid(core, params)  # it may have changed between the steps
     qsize = len(core.state.queue)
     failed = sum(not result["success"] for result in results)
@@ -46,6 +54,7 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
             results=results,
         )
     if not submitted:
+        repeats.remember(core, d, params, digest, (), now)
         return success(qsize=qsize, items=[], results=[])
     try:
         index = insertion_index(core.state, params.get("pos"), params.get("before_uid"), params.get("after_uid"))
@@ -60,8 +69,20 @@ def queue_item_add_batch(core: Core, params: Params, d: Decision, now: float) ->
             results=[failure(text, refusal.code)] * len(queued),
         ) from None
     d.write(*core.state.queue.insert(index, queued))
+    repeats.remember(core, d, params, digest, tuple(item.uid for item in queued), now)
     core.renew("plan_queue_uid")
     return success(qsize=len(core.state.queue), items=[Encoded(item.text) for item in queued], results=results)
+
+
+def _said_before(core: Core, params: Params, d: Decision, known: Accepted) -> Steps:
+    """The reply to a batch that was added before."""
+    added = []
+    for item, uid in zip(params["items"], known.uids, strict=True):
+        kept = items.submitted(item, params["user"], params["user_group"])
+        added.append(Encoded(items.encode(kept | {"item_uid": uid, items.QUEUED_AT: known.time})))
+        yield
+    d.repeated = True
+    return success(qsize=len(core.state.queue), items=added, results=[_VALID] * len(added), repeated=True)
 
 
 def validate(core: Core, params: Params, d: Decision, now: float) -> Steps:

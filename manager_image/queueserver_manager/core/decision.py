@@ -77,6 +77,8 @@ class Decision:
     """Effects before writes: the decision only reduces motion."""
     reads: HistoryQuery | AuditQuery | None = None
     """The rest of the reply is read from the store."""
+    repeated: bool = False
+    """The request was carried out before: this one changes nothing."""
     hang: bool = False
     """`manager_kill`: the process is to stop answering."""
 

@@ -21,6 +21,7 @@ from queueserver_manager.core import (
     queue_methods,
 )
 from queueserver_manager.core.parameters import LOCK_KEY, Parameter
+from queueserver_manager.core.repeats import KEY
 
 
 class Guard(StrEnum):
@@ -60,6 +61,7 @@ _ITEM = Parameter("item", "item", required=True)
 _USER = Parameter("user", "string", required=True)
 _GROUP = Parameter("user_group", "string", required=True)
 _EXPECT = Parameter("expect_queue_uid", "string", types=(str,))
+_REPEAT = Parameter(KEY, "string", types=(str,))
 _CALLER = (_GROUP, _USER)
 _NO_UIDS = "Request does not contain the list of UIDs"
 _UIDS = Parameter(
@@ -195,7 +197,7 @@ _TABLE = (
         "queue_item_add",
         "Add an item to the queue.",
         "Failed to add an item: ",
-        (*_CALLER, _ITEM, _POS, _BEFORE, _AFTER),
+        (*_CALLER, _ITEM, _POS, _BEFORE, _AFTER, _REPEAT),
         qsize=None,
         item=None,
     ),
@@ -215,6 +217,7 @@ _TABLE = (
             _POS,
             _BEFORE,
             _AFTER,
+            _REPEAT,
         ),
         qsize=None,
         items=[],
@@ -265,7 +268,7 @@ _TABLE = (
         "queue_item_execute",
         "Run one item at once, outside of the queue.",
         _handler("queue_item_execute"),
-        (*_CALLER, _ITEM, LOCK_KEY),
+        (*_CALLER, _ITEM, LOCK_KEY, _REPEAT),
         "Failed to start execution of the item: ",
         _E,
         {"qsize": None, "item": None},

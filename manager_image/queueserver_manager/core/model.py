@@ -12,6 +12,7 @@ from queueserver_manager.core import items
 from queueserver_manager.core.items import Item
 from queueserver_manager.core.locks import Lock
 from queueserver_manager.core.queue import PlanQueue
+from queueserver_manager.core.repeats import Accepted
 from queueserver_manager.core.states import ManagerState
 
 
@@ -129,8 +130,8 @@ UID_NAMES = (
 
 @dataclass(slots=True)
 class State:
-    """All of it. The store holds queue, running, mode, autostart, stop_pending, history, environment, worker_seq and
-    permissions_source.
+    """All of it. The store holds queue, running, mode, autostart, stop_pending, history, environment, worker_seq,
+    permissions_source and keyed_requests.
     """
 
     manager_state: ManagerState = ManagerState.INITIALIZING
@@ -142,6 +143,8 @@ class State:
     lock: Lock | None = None
     history_first: int = 0
     history_next: int = 0
+    keyed_requests: dict[str, Accepted] = field(default_factory=dict)
+    """Requests that were carried out, by the key that their client gave them; oldest first."""
     environment: Environment | None = None
     environment_error: str = ""
     """Why the last opening failed or the last environment was lost; empty after a successful opening."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queueserver_common.encoded import Encoded
-from queueserver_manager.core import execution, items
+from queueserver_manager.core import execution, items, repeats
 from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.items import Item
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.placement import find_by_position, find_by_uid, insertion_index
 from queueserver_manager.core.queue import QueuedItem
@@ -38,6 +39,9 @@ def queue_clear(core: Core, params: Params, d: Decision, now: float) -> Reply:
 
 def queue_item_add(core: Core, params: Params, d: Decision, now: float) -> Reply:
     """Add one item; it always gets a new uid."""
+    digest = repeats.digest_at_once("queue_item_add", params)
+    if (known := repeats.earlier(core, params, digest)) is not None:
+        return _said_before(core, params, d, {"item_uid": known.uids[0], items.QUEUED_AT: known.time})
     item = accept_item(core, params) | {"item_uid": core.new_uid()}
     try:
         index = insertion_index(core.state, params.get("pos"), params.get("before_uid"), params.get("after_uid"))
@@ -46,8 +50,16 @@ def queue_item_add(core: Core, params: Params, d: Decision, now: float) -> Reply
         raise
     text = items.encode(item | {items.QUEUED_AT: now})
     d.write(*core.state.queue.insert(index, [QueuedItem(item["item_uid"], text)]))
+    repeats.remember(core, d, params, digest, (item["item_uid"],), now)
     core.renew("plan_queue_uid")
     return success(qsize=len(core.state.queue), item=Encoded(text))
+
+
+def _said_before(core: Core, params: Params, d: Decision, made: Item) -> Reply:
+    """The reply to a request that was carried out before; `made` is what that gave the item."""
+    d.repeated = True
+    item = items.submitted(params["item"], params["user"], params["user_group"]) | made
+    return success(qsize=len(core.state.queue), item=item, repeated=True)
 
 
 def queue_item_update(core: Core, params: Params, d: Decision, now: float) -> Reply:
@@ -175,6 +187,9 @@ def queue_mode_set(core: Core, params: Params, d: Decision, now: float) -> Reply
 
 def queue_item_execute(core: Core, params: Params, d: Decision, now: float) -> Reply:
     """Run one item at once, outside of the queue."""
+    digest = repeats.digest_at_once("queue_item_execute", params)
+    if (known := repeats.earlier(core, params, digest)) is not None:
+        return _said_before(core, params, d, {"item_uid": known.uids[0]})
     item = accept_item(core, params) | {"item_uid": core.new_uid()}
     try:
         core.check_worker_free()
@@ -182,6 +197,7 @@ def queue_item_execute(core: Core, params: Params, d: Decision, now: float) -> R
         refusal.prefixed = True
         refusal.extra["item"] = item
         raise
+    repeats.remember(core, d, params, digest, (item["item_uid"],), now)
     core.renew("plan_queue_uid")
     core.enter(ManagerState.STARTING_QUEUE)
     if item["item_type"] == "instruction":

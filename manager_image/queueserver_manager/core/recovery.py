@@ -20,7 +20,7 @@ from queueserver_common.link.messages import (
     RunItem,
     SetPermissions,
 )
-from queueserver_manager.core import control_methods, execution, items
+from queueserver_manager.core import control_methods, execution, items, repeats
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED, token_hash
 from queueserver_manager.core.decision import Decision
@@ -52,6 +52,7 @@ def restore(core: Core, stored: StoredState) -> None:
     state.autostart = json.loads(fields.get("autostart", b"false"))
     state.stop_pending = json.loads(fields.get("stop_pending", b"false"))
     state.worker_seq = json.loads(fields.get("worker_seq", b"0"))
+    state.keyed_requests = repeats.restored(fields)
     state.permissions_source = json.loads(fields.get("permissions_source", b'""'))
     if "lock" in fields:
         state.lock, state.uids["lock_info_uid"] = Lock.decode(fields["lock"])

@@ -59,7 +59,7 @@ class Work:
             self._decision.reply = end.value
         except Refusal as refusal:
             return refuse(self._core, self._method, refusal)
-        if self._method.changes_something:
+        if self._method.changes_something and not self._decision.repeated:
             record_request(self._core, self._method.name, self._params, self._decision, now)
         return conclude(self._core, self._decision, now)
 
@@ -79,7 +79,7 @@ def decide(core: Core, name: str, params: object, now: float) -> Decision | Work
     except Refusal as refusal:
         return refuse(core, method, refusal)
     decision.reply = reply
-    if method.changes_something:
+    if method.changes_something and not decision.repeated:
         record_request(core, name, checked, decision, now)
     return conclude(core, decision, now)
 

@@ -11,6 +11,7 @@ from queueserver_manager.core.decision import Refusal
 from queueserver_manager.core.items import Item
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.repeats import is_known
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
@@ -79,10 +80,15 @@ def accept_item(core: Core, params: Params) -> Item:
 
 
 def check_queue_uid(core: Core, params: Params) -> None:
-    """Raise `Refusal` when the client has decided from another queue than the present one."""
+    """Raise `Refusal` when the client has decided from another queue than the present one.
+
+    A request that was carried out before may well have changed it.
+    """
     expected = params.get("expect_queue_uid")
+    if expected is None or is_known(core, params):
+        return
     present = core.state.uids["plan_queue_uid"]
-    if expected is not None and expected != present:
+    if expected != present:
         raise Refusal(
             f"The queue has changed since it was read: its plan_queue_uid is '{present}', not '{expected}'. "
             "Read the queue again and decide anew",

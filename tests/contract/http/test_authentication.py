@@ -15,35 +15,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from contract_manager import COUNT, ContractManager
+from http_accounts import CONFIGURATION, PASSWORDS, SECRET, log_in
 from queueserver_http.routes import HTTP_ROUTES, PUBLIC, WEBSOCKET_ROUTES, Route
 from running_http_server import KEY, RunningHttpServer
 
-SECRET = "a secret key of these tests"
-PASSWORDS = {"bob": "bob_password", "alice": "alice_password", "tom": "tom_password", "nobody": "nobody_password"}
-CONFIGURATION: dict[str, Any] = {
-    "authentication": {
-        "providers": [
-            {
-                "provider": "toy",
-                "authenticator": "bluesky_httpserver.authenticators:DictionaryAuthenticator",
-                "args": {"users_to_passwords": PASSWORDS},
-            }
-        ],
-        "secret_keys": [SECRET],
-        "single_user_api_key": KEY,
-    },
-    "api_access": {
-        "policy": "bluesky_httpserver.authorization:DictionaryAPIAccessControl",
-        "args": {
-            "roles": {"nothing": {"scopes_set": []}},
-            "users": {
-                "bob": {"roles": ["admin", "expert"]},
-                "alice": {"roles": "user", "displayed_name": "Alice Doe", "email": "alice@example.org"},
-                "tom": {"roles": ["nothing"]},
-            },
-        },
-    },
-}
 PROTECTED = [route for route in HTTP_ROUTES if route.scope != PUBLIC]
 
 
@@ -59,11 +34,6 @@ def accounts(
     directory = tmp_path_factory.mktemp("accounts")
     with RunningHttpServer(manager_with_environment, configuration=CONFIGURATION, directory=directory) as server:
         yield server
-
-
-def log_in(server: RunningHttpServer, name: str, password: str | None = None) -> httpx.Response:
-    form = {"username": name, "password": PASSWORDS.get(name, "") if password is None else password}
-    return httpx.post(f"{server.url}/api/auth/provider/toy/token", data=form)
 
 
 @pytest.fixture

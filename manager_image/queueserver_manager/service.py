@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from queueserver_common import __version__
+from queueserver_common.link.messages import CommandResult
 from queueserver_manager.api.control_socket import ControlSocket, Request
 from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.wire import Encoding, encode_reply
 from queueserver_manager.committer import Committer
 from queueserver_manager.core import recovery
 from queueserver_manager.core.core import Core
-from queueserver_manager.core.decision import AwaitWorker, Decision, Reply, failure
+from queueserver_manager.core.decision import AwaitWorker, Decision, Refusal, Reply
 from queueserver_manager.core.effects import Effect, LeaveManager
 from queueserver_manager.core.methods import METHODS
 from queueserver_manager.core.refusal_codes import Code
@@ -209,14 +210,18 @@ class Service:
         self.core.commands.pop(command_id, None)
         self._reply(request, awaits.timed_out)
 
-    def worker_answered(self, command_id: str, ok: bool, msg: str, d: Decision) -> None:
+    def worker_answered(self, result: CommandResult, d: Decision) -> None:
         """The worker accepted or refused a command; a client may wait for it."""
         self.carry_out(d)
-        if command_id in self._answers:
-            request, awaits, timer = self._answers.pop(command_id)
+        if result.command_id in self._answers:
+            request, awaits, timer = self._answers.pop(result.command_id)
             timer.cancel()
-            reply = awaits.accepted if ok else failure(msg, Code.WORKER_REFUSED)
+            reply = awaits.accepted(result.value) if result.ok else self._worker_refused(request, result.msg)
             self.committer.submit((), lambda _: self._reply(request, reply))
+
+    def _worker_refused(self, request: Request, msg: str) -> Reply | None:
+        refusal = Refusal(msg, code=Code.WORKER_REFUSED, prefixed=False)
+        return refuse(self.core, METHODS[request.method], refusal).reply
 
     def _in_background(self, work: Any) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

@@ -164,9 +164,9 @@ class Workers:
                 self._service.carry_out(worker_events.worker_event(self._core, seq, body, time.time()))
             case SnapshotChanged(snapshot):
                 self._service.carry_out(worker_events.worker_snapshot(self._core, snapshot, time.time()))
-            case CommandResult(command_id, ok, msg):
+            case CommandResult():
                 decision = worker_events.command_result(self._core, message, time.time())
-                self._service.worker_answered(command_id, ok, msg, decision)
+                self._service.worker_answered(message, decision)
             case Console(when, text, dropped):
                 if dropped:
                     self._on_console(f"\n[{dropped} characters of console output were lost]\n", when)

@@ -42,11 +42,11 @@ _ADDED = """\
   seconds since 1970, both included. `exit_status` is one of those in `result`.
 - Methods that edit the queue take `expect_queue_uid`: they are refused with the code `queue_changed` when the
   `plan_queue_uid` is another one by then, so that two clients do not undo each other's edits.
-- `queue_item_add`, `queue_item_add_batch` and `queue_item_execute` take `idempotency_key`, a text of the client's choice
-  (1 to 200 characters, for example a UUID). A client that got no reply sends the same request with the same key again:
-  it is carried out once, and the second reply is that of the first, with `repeated` and the present `qsize`. A key
-  that came with another request is refused with the code `key_used_otherwise`. The last 1,000 keys are remembered, also
-  by the next manager. `lock_key` and `expect_queue_uid` may differ.
+- `queue_item_add`, `queue_item_add_batch` and `queue_item_execute` take `idempotency_key`, a text of the client's
+  choice (1 to 200 characters, for example a UUID). A client that got no reply sends the same request with the same
+  key again: it is carried out once, and the second reply is that of the first, with `repeated` and the present
+  `qsize`. A key that came with another request is refused with the code `key_used_otherwise`. The last 1,000 keys are
+  remembered, also by the next manager. `lock_key` and `expect_queue_uid` may differ.
 - `status` has the fields `worker_link`, `store` and `environment_error`, see [Status](status.md)."""
 
 

@@ -107,6 +107,7 @@ SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "re_abort": (ERROR, ["lock_key"], {}),
     "re_halt": (ERROR, ["lock_key"], {}),
     "re_runs": (ERROR, ["option"], {"run_list": [], "run_list_uid": ""}),
+    "re_metadata": (ERROR, [], {"re_metadata": {}}),
     "audit_get": (ERROR, ["limit", "before"], {"entries": []}),
     "validate": (ERROR, ["user_group", "user", "items"], {"results": []}),
     "lock": (ERROR, ["lock_key", "note", "environment", "queue", "user"], {"lock_info": {}, "lock_info_uid": None}),

@@ -240,6 +240,8 @@ class CommandResult:
     command_id: str
     ok: bool
     msg: str = ""
+    value: bytes = b""
+    """JSON text of what the command asked for."""
 
 
 # Manager to worker ---------------------------------------------------------------------------------------------
@@ -328,7 +330,14 @@ class SetPermissions:
     permissions: bytes
 
 
-CommandBody = RunItem | Pause | Resume | Finish | Leave | SetPermissions
+@dataclass(frozen=True, slots=True)
+class ReadMetadata:
+    """Answer with the metadata of the RunEngine, limited to what lies below the paths `permitted` ("/": all)."""
+
+    permitted: tuple[str, ...]
+
+
+CommandBody = RunItem | Pause | Resume | Finish | Leave | SetPermissions | ReadMetadata
 
 
 @dataclass(frozen=True, slots=True)

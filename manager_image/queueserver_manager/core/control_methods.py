@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from queueserver_common.link.messages import CommandBody, Finish, Leave, Pause, Resume
+from queueserver_common.encoded import Encoded
+from queueserver_common.link.messages import CommandBody, Finish, Leave, Pause, ReadMetadata, Resume
 from queueserver_manager.core import execution
 from queueserver_manager.core.decision import AwaitWorker, Decision, Refusal, Reply, failure, success
 from queueserver_manager.core.effects import KillWorker, LaunchWorker, LeaveManager, TellWorker
@@ -208,7 +209,24 @@ def tell_and_wait(core: Core, d: Decision, body: CommandBody) -> None:
     core.commands[command_id] = body
     d.urgent = not isinstance(body, Resume)
     d.cause(TellWorker(command_id, body))
-    d.awaits = AwaitWorker(command_id, success(), failure(TIMED_OUT, Code.WORKER_SILENT))
+    d.awaits = AwaitWorker(command_id, lambda _: success(), failure(TIMED_OUT, Code.WORKER_SILENT))
+
+
+def re_metadata(core: Core, params: Params, d: Decision, now: float) -> None:
+    """Metadata of the RunEngine, as far as clients may read them; the worker tells them."""
+    if not core.state.environment_exists:
+        raise Refusal(
+            "Environment does not exist. Cannot retrieve RE metadata.", code=Code.NO_ENVIRONMENT, prefixed=False
+        )
+    if core.state.link is LinkState.ATTACHED and core.state.re_state is None:
+        raise Refusal("Run Engine does not exist in worker environment", code=Code.NO_RUN_ENGINE, prefixed=False)
+    command_id = core.new_uid()
+    d.cause(TellWorker(command_id, ReadMetadata(core.settings.permitted_metadata)))
+    d.awaits = AwaitWorker(
+        command_id,
+        lambda value: success(re_metadata=Encoded(value)),
+        failure(TIMED_OUT, Code.WORKER_SILENT, re_metadata={}),
+    )
 
 
 def check_attached(core: Core) -> None:

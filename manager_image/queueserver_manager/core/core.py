@@ -41,6 +41,8 @@ class CoreSettings:
     """Entries that the audit log holds at most; 0: there is none."""
     emergency_lock_key: str = field(default="", repr=False)
     """Key that unlocks whatever the lock key is; empty: there is none."""
+    permitted_metadata: tuple[str, ...] = ("/",)
+    """Paths of the RunEngine's metadata that clients may read."""
     permissions_from_file: bool = True
     """Whether `permissions_reload` may read the permissions file."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,8 @@ class AwaitWorker:
     """The reply waits for the worker's answer to a command, for a bounded time."""
 
     command_id: str
-    accepted: Reply
+    accepted: Callable[[bytes], Reply]
+    """The reply, from the value in the worker's answer."""
     timed_out: Reply
 
 

@@ -304,6 +304,7 @@ _TABLE = (
         run_list=[],
         run_list_uid="",
     ),
+    _information("re_metadata", "Metadata of the RunEngine.", prefix=_ERROR, re_metadata={}),
     _information(
         "audit_get",
         "Requests that changed something, newest first: when, which, and by whom as they say.",

@@ -31,6 +31,7 @@ from queueserver_common.link.messages import (
 from queueserver_common.spool import SpoolWriter, TerminationMessage
 from queueserver_worker.runtime.console_buffer import ConsoleBuffer
 from queueserver_worker.runtime.conversation import Conversation, Identity
+from queueserver_worker.runtime.late_answers import LateAnswers
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState, engine_changed
 
@@ -46,6 +47,7 @@ class Talk:
         self.dismissals: list[str] = []
         self.terminations: list[tuple[float, str]] = []
         self.now = 0.0
+        self.late_answers = LateAnswers()
         self.conversation = Conversation(
             Identity("opening", "token", 1, "host", 0.0, "0"),
             self.state,
@@ -54,6 +56,7 @@ class Talk:
             self.answer,
             self.dismissals.append,
             lambda grace, cause: self.terminations.append((grace, cause)),
+            self.late_answers,
         )
         self.conversation.started(self.now)
 

@@ -11,6 +11,7 @@ from queueserver_common.link.messages import (
     Finish,
     Leave,
     Pause,
+    ReadMetadata,
     Resume,
     RunItem,
     SetPermissions,
@@ -20,6 +21,7 @@ from queueserver_worker.runtime.acceptance import accept_control, accept_item, a
 from queueserver_worker.runtime.environment import Environment
 from queueserver_worker.runtime.interrupter import Interrupter
 from queueserver_worker.runtime.main_thread import MainThread, Work
+from queueserver_worker.runtime.metadata import MetadataReader
 from queueserver_worker.runtime.outcome import printable
 from queueserver_worker.runtime.plan_runner import PlanRunner, QueueItem
 from queueserver_worker.runtime.reports import Reports
@@ -39,6 +41,7 @@ class Commands:
         main_thread: MainThread,
         interrupter: Interrupter,
         reports: Reports,
+        metadata: MetadataReader,
         leave: Work,
     ) -> None:
         self._state = state
@@ -47,10 +50,14 @@ class Commands:
         self._main_thread = main_thread
         self._interrupter = interrupter
         self._reports = reports
+        self._metadata = metadata
         self._leave = leave
 
-    def answer(self, command: Command) -> CommandResult:
-        """Accept or refuse a command that was not seen before."""
+    def answer(self, command: Command) -> CommandResult | None:
+        """Accept or refuse a command that was not seen before; None: the answer follows when it is found."""
+        if isinstance(command.body, ReadMetadata):
+            self._metadata.read(command.command_id, command.body.permitted)
+            return None
         refusal = self._try(command)
         return CommandResult(command.command_id, not refusal, printable(refusal))
 
@@ -70,6 +77,8 @@ class Commands:
                 return self._accept_leave()
             case SetPermissions(permissions):
                 return self._set_permissions(permissions)
+            case ReadMetadata():
+                raise AssertionError("answered by a thread of its own")
 
     def _run_item(self, command_id: str, text: bytes) -> str:
         try:

@@ -29,6 +29,7 @@ from queueserver_common.link.messages import (
     Welcome,
 )
 from queueserver_worker.runtime.console_buffer import ConsoleBuffer
+from queueserver_worker.runtime.late_answers import LateAnswers
 from queueserver_worker.runtime.ledger import CommandResults
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
@@ -69,9 +70,10 @@ class Conversation:
         state: WorkerState,
         reports: Reports,
         console: ConsoleBuffer,
-        answer: Callable[[Command], CommandResult],
+        answer: Callable[[Command], CommandResult | None],
         dismissed: Callable[[str], None],
         terminated: Callable[[float, str], None],
+        late_answers: LateAnswers,
     ) -> None:
         """`terminated` gets the seconds that are left and the cause."""
         self._identity = identity
@@ -81,6 +83,7 @@ class Conversation:
         self._answer = answer
         self._dismissed = dismissed
         self._terminated = terminated
+        self._late_answers = late_answers
         self._results = CommandResults()
         self._epoch_seen = 0
         self._connected = False
@@ -138,7 +141,8 @@ class Conversation:
             case EventsStored(seq):
                 self._reports.stored(seq)
             case Command():
-                self._out.append(encode(self._result_of(message)))
+                if (result := self._result_of(message)) is not None:
+                    self._out.append(encode(result))
             case _:
                 _log.error("The manager sent a message that only a worker sends: %s", type(message).__name__)
 
@@ -146,6 +150,8 @@ class Conversation:
         """What to send now; None when there is nothing to say. The same one again until its `sent` is called."""
         if not self._connected:
             return None
+        while (answer := self._late_answers.take()) is not None:
+            self._out.append(encode(answer))
         if not self._out and self._welcomed:
             if (report := self._report()) is not None:
                 return report
@@ -189,7 +195,7 @@ class Conversation:
     def _heartbeat_sent(self, now: float) -> None:
         self._heartbeat_due = now + HEARTBEAT_PERIOD
 
-    def _result_of(self, command: Command) -> CommandResult:
+    def _result_of(self, command: Command) -> CommandResult | None:
         if known := self._results.find(command.command_id):
             return known
         if not self._obey(command.epoch):
@@ -197,7 +203,8 @@ class Conversation:
             reason = f"A manager of epoch {self._epoch_seen} has taken over from the one of epoch {command.epoch}."
             return CommandResult(command.command_id, ok=False, msg=reason)
         result = self._answer(command)
-        self._results.record(result)
+        if result is not None:
+            self._results.record(result)
         return result
 
     def _obey(self, epoch: int) -> bool:

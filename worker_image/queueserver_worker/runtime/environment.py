@@ -60,6 +60,12 @@ class Environment:
         text = None if found is None else _json(found.as_mapping())
         return EnvironmentReady(_json(self.plans), _json(self.devices), text, revision)
 
+    def metadata(self) -> object:
+        """The metadata of the RunEngine; raises LookupError when there is none and AttributeError without metadata."""
+        if self.engine is None:
+            raise LookupError("RE")
+        return self.engine.metadata
+
     def set_permissions(self, permissions: Permissions) -> None:
         """Use other permissions from the next item on; from any thread."""
         if permissions != self._permissions:

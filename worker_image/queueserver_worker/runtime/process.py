@@ -22,9 +22,11 @@ from queueserver_worker.runtime.ending import Ending
 from queueserver_worker.runtime.environment import Environment
 from queueserver_worker.runtime.instrument_lock import InstrumentLock
 from queueserver_worker.runtime.interrupter import Interrupter
+from queueserver_worker.runtime.late_answers import LateAnswers
 from queueserver_worker.runtime.leaving import Leaving
 from queueserver_worker.runtime.link_thread import LinkKeys, LinkThread
 from queueserver_worker.runtime.main_thread import MainQueue
+from queueserver_worker.runtime.metadata import MetadataReader
 from queueserver_worker.runtime.opening import Opening
 from queueserver_worker.runtime.orphan import OrphanAction, orphan_action
 from queueserver_worker.runtime.plan_runner import PlanRunner
@@ -56,7 +58,17 @@ class WorkerProcess:
         self._interrupter = Interrupter(self._state)
         environment = Environment(_permissions(config))
         runner = PlanRunner(environment, self._state, self._interrupter, self._reports, console)
-        commands = Commands(self._state, environment, runner, self._main, self._interrupter, self._reports, self._leave)
+        late_answers = LateAnswers()
+        commands = Commands(
+            self._state,
+            environment,
+            runner,
+            self._main,
+            self._interrupter,
+            self._reports,
+            MetadataReader(environment, late_answers),
+            self._leave,
+        )
         self._ending = Ending(self._state, environment, runner, self._main, self._interrupter, self._leave)
         self._conversation = Conversation(
             _identity(config),
@@ -66,6 +78,7 @@ class WorkerProcess:
             commands.answer,
             lambda reason: self._ending.leave_when_idle(f"The manager does not take this worker: {reason}"),
             self._terminate,
+            late_answers,
         )
         self._link = LinkThread(
             config.link_address,
@@ -85,6 +98,7 @@ class WorkerProcess:
         self._failure_reported = False
         self._state.on_change(self._wake.wake)
         self._reports.on_report(self._wake.wake)
+        late_answers.on_answer(self._wake.wake)
         console.buffer.on_text(self._wake.wake)
 
     def run(self) -> NoReturn:

@@ -80,6 +80,11 @@ class Engine:
             _log.warning("The metadata of the RunEngine do not take '%s': %s", key, error)
 
     @property
+    def metadata(self) -> object:
+        """What the profile keeps its metadata in: a mapping of any kind, also one that reads files or a server."""
+        return self._engine.md
+
+    @property
     def state(self) -> str:
         """The RunEngine's own word for its state."""
         return str(self._engine.state)

@@ -41,6 +41,12 @@ def mark(name: str = "mark"):
     yield from bps.null()
 
 
+def last(seconds: float):
+    """Go on for some time."""
+    _note("last started")
+    yield from bps.sleep(seconds)
+
+
 def take_memory(mebibytes: int = 4096):
     """Take more and more memory, and keep it."""
     taken = []

@@ -1,0 +1,127 @@
+"""The manager ends or is replaced while a plan runs: the plan goes on, and its result is taken by the next manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from cluster_beamline import DEADLINE, Beamline
+from cluster_node import NodeShell
+from deadline import wait_until
+
+pytestmark = pytest.mark.timeout(400)
+
+KILL_MANAGER = """
+import os, signal
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if pid != str(os.getpid()) and "queueserver_manager" in open(f"/proc/{pid}/cmdline").read():
+        os.kill(int(pid), signal.SIGKILL)
+"""
+
+
+def identity_of_pod(beamline: Beamline) -> str:
+    """The uid of the manager's pod; empty while there is none."""
+    pod = beamline.cluster.get("pod", beamline.manager_pod)
+    return str(pod["metadata"]["uid"]) if pod else ""
+
+
+def restarts(beamline: Beamline) -> int:
+    """How often the manager's container was started again in its pod."""
+    pod = beamline.cluster.get("pod", beamline.manager_pod)
+    containers = (pod or {}).get("status", {}).get("containerStatuses", [])
+    return sum(one["restartCount"] for one in containers if one["name"] == "manager")
+
+
+def plan_goes_on_and_the_next_follows(beamline: Beamline, worker: str, uid: str) -> None:
+    """The manager that answers now knows the plan, takes its result and starts the next one, in the same worker."""
+    status = beamline.wait_status(
+        lambda status: status["worker_link"] == "attached" and status["running_item_uid"] == uid, "it knows the plan"
+    )
+    assert status["manager_state"] == "executing_queue"
+    assert beamline.environment == worker
+    beamline.let_go()
+    first, second = beamline.wait_history(2)
+    assert (first["item_uid"], first["result"]["exit_status"]) == (uid, "completed")
+    assert (second["name"], second["result"]["exit_status"]) == ("mark", "completed")
+    assert beamline.environment == worker
+    assert beamline.diary() == ["plan started", "plan left", "after started"]
+    beamline.wait_idle()
+    beamline.close_environment()
+
+
+def test_a_manager_pod_is_deleted(open_beamline: Beamline):
+    worker, before = open_beamline.environment, identity_of_pod(open_beamline)
+    uid = open_beamline.run_held_plan("after")
+    open_beamline.cluster.delete("pod", open_beamline.manager_pod)
+    wait_until(lambda: identity_of_pod(open_beamline) not in ("", before), "another pod is there", DEADLINE)
+    plan_goes_on_and_the_next_follows(open_beamline, worker, uid)
+
+
+def test_a_plan_that_ends_while_there_is_no_manager_is_taken_as_completed(open_beamline: Beamline):
+    before = identity_of_pod(open_beamline)
+    uid = open_beamline.run_held_plan("after")
+    open_beamline.cluster.delete("pod", open_beamline.manager_pod)
+    open_beamline.let_go()
+    wait_until(lambda: identity_of_pod(open_beamline) not in ("", before), "another pod is there", DEADLINE)
+    first, second = open_beamline.wait_history(2)
+    assert (first["item_uid"], first["result"]["exit_status"]) == (uid, "completed")
+    assert (second["name"], second["result"]["exit_status"]) == ("mark", "completed")
+    assert open_beamline.diary() == ["plan started", "plan left", "after started"]
+
+
+def test_a_manager_process_is_killed_and_its_supervisor_starts_another(open_beamline: Beamline):
+    worker = open_beamline.environment
+    uid = open_beamline.run_held_plan("after")
+    open_beamline.cluster.run_in(open_beamline.manager_pod, "python", "-c", KILL_MANAGER, container="manager")
+    plan_goes_on_and_the_next_follows(open_beamline, worker, uid)
+    assert restarts(open_beamline) == 0
+
+
+def test_a_manager_container_ends_and_the_kubelet_starts_another(open_beamline: Beamline):
+    worker, pod = open_beamline.environment, identity_of_pod(open_beamline)
+    uid = open_beamline.run_held_plan("after")
+    open_beamline.cluster.run_in(open_beamline.manager_pod, "sh", "-c", "kill -TERM 1", container="manager")
+    wait_until(lambda: restarts(open_beamline) == 1, "the container was started again", DEADLINE)
+    plan_goes_on_and_the_next_follows(open_beamline, worker, uid)
+    assert identity_of_pod(open_beamline) == pod
+
+
+def other_name_of_image(beamline: Beamline, shell: NodeShell) -> str:
+    """Another name of the manager's image: for the StatefulSet it is another image."""
+    pod = beamline.cluster.get("pod", beamline.manager_pod)
+    assert pod
+    (manager,) = [one for one in pod["status"]["containerStatuses"] if one["name"] == "manager"]
+    name, digest = str(manager["image"]), str(manager["imageID"])
+    if digest.startswith(name.rpartition(":")[0]):  # it comes from a registry
+        return digest
+    other = f"{name}-upgrade"
+    shell.run("ctr", "--namespace", "k8s.io", "images", "tag", "--force", name, other)
+    return other
+
+
+def test_a_manager_gets_another_image_at_once_when_asked_to(
+    open_beamline: Beamline, shell_beside: Callable[[str], NodeShell]
+):
+    worker, before = open_beamline.environment, identity_of_pod(open_beamline)
+    image = other_name_of_image(open_beamline, shell_beside(open_beamline.manager_pod))
+    uid = open_beamline.run_held_plan("after")
+    open_beamline.apply(updatePolicy="Immediate", manager={"image": image})
+    wait_until(lambda: identity_of_pod(open_beamline) not in ("", before), "another pod is there", DEADLINE)
+    plan_goes_on_and_the_next_follows(open_beamline, worker, uid)
+
+
+def test_a_manager_is_replaced_after_the_plan_when_nothing_else_was_asked(open_beamline: Beamline):
+    before = identity_of_pod(open_beamline)
+    open_beamline.run_held_plan("after")
+    open_beamline.apply(manager={"logLevel": "VERBOSE"})
+    name = open_beamline.name
+    wait_until(
+        lambda: open_beamline.condition("queueserver", name, "RolloutPending")[0] == "True", "it waits", DEADLINE
+    )
+    assert identity_of_pod(open_beamline) == before
+    open_beamline.let_go()
+    open_beamline.wait_history(2)
+    wait_until(lambda: identity_of_pod(open_beamline) not in ("", before), "another pod is there", DEADLINE)
+    open_beamline.wait_idle()
+    assert open_beamline.diary() == ["plan started", "plan left", "after started"]

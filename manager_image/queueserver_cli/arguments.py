@@ -145,6 +145,8 @@ class Item:
     """Description of a plan or function in one word: a Python literal or JSON mapping."""
 
     item_type: Literal["plan", "function"]
+    listed: bool = False
+    """The method takes a list of items."""
 
     @property
     def usage(self) -> str:
@@ -158,7 +160,8 @@ class Item:
                 f"the {self.item_type} is not a mapping: write it as "
                 '\'{"name": "NAME", "args": [...], "kwargs": {...}}\''
             )
-        params["item"] = {**item, "item_type": self.item_type, **params.get("item", {})}
+        item = {**item, "item_type": self.item_type, **params.get("item", {})}
+        params |= {"items": [item]} if self.listed else {"item": item}
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,20 @@ COMMANDS: tuple[Command, ...] = (
         _SUBMITTER,
         takes_lock_key=True,
     ),
+    Command(
+        "validate plan",
+        "validate",
+        "Tell whether a plan could be added to the queue, without adding it",
+        (Item("plan", listed=True),),
+        _SUBMITTER,
+    ),
+    Command(
+        "validate file",
+        "validate",
+        "The same for the list of items in a YAML or JSON file",
+        (File("items", "FILE", "yaml"),),
+        _SUBMITTER,
+    ),
     Command("queue get", "queue_get", "Items in the queue and the running item"),
     Command("queue clear", "queue_clear", "Remove all items from the queue", takes_lock_key=True),
     Command("queue item get", "queue_item_get", "One item, the last unless another is named", (Source(),)),
@@ -242,6 +256,12 @@ COMMANDS: tuple[Command, ...] = (
         "audit_get",
         "Requests that changed something, newest first, and on whose behalf",
         (NamedWords({"limit": ("limit", whole_number), "before": ("before", str)}),),
+    ),
+    Command(
+        "console",
+        "console_get",
+        "Last console messages of manager and worker, or those after the message with a number",
+        (NamedWords({"after": ("after", whole_number), "limit": ("limit", whole_number)}),),
     ),
     Command(
         "history clear",

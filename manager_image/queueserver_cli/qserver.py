@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from queueserver_cli import client, grammar, output
+from queueserver_cli import client, completion, grammar, output
 from queueserver_cli.arguments import CommandError, FileContent
 
 if TYPE_CHECKING:
@@ -177,6 +177,20 @@ def _report_no_answer(error: client.CommunicationError, address: str, screen: Sc
         )
 
 
+class _PrintCompletion(argparse.Action):
+    """Prints the script and ends the program, as --help does."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        print(completion.script(str(values)), end="")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     commands = "\n".join(f"  qserver {command.usage}\n      {command.summary}" for command in grammar.COMMANDS)
     parser = argparse.ArgumentParser(
@@ -198,6 +212,12 @@ def _parser() -> argparse.ArgumentParser:
         "--zmq-encoding",
         metavar="NAME",
         help="json or msgpack, as the manager is configured (default: QSERVER_ZMQ_ENCODING, else json)",
+    )
+    parser.add_argument(
+        "--completion",
+        choices=completion.SHELLS,
+        action=_PrintCompletion,
+        help="print a script that completes commands in a shell, to be loaded by source <(qserver --completion bash)",
     )
     parser.add_argument("-k", "--lock-key", metavar="KEY", help="key of the lock, sent with the commands that take it")
     return parser

@@ -156,6 +156,10 @@ def _runs_table(reply: Reply) -> RenderableType:
     return Group(table, _line("run_list_uid", reply))
 
 
+def _console(reply: Reply) -> RenderableType:
+    return Text("".join(message["msg"] for message in reply["messages"]))
+
+
 _TABLES: dict[str, Callable[[Reply], RenderableType]] = {
     "ping": status_table,
     "status": status_table,
@@ -166,6 +170,7 @@ _TABLES: dict[str, Callable[[Reply], RenderableType]] = {
     "devices_allowed": _devices,
     "devices_existing": _devices,
     "re_runs": _runs_table,
+    "console_get": _console,
 }
 
 

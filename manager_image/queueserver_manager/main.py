@@ -20,6 +20,7 @@ import uvloop
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_manager.api.binding import BindError
 from queueserver_manager.api.console import Console, configure_logging
+from queueserver_manager.api.console_stream import ConsoleStream
 from queueserver_manager.api.control_socket import ControlSocket
 from queueserver_manager.api.curve import CurveServerKeys
 from queueserver_manager.api.info_socket import InfoSocket
@@ -192,6 +193,7 @@ class Manager:
             close_grace=settings.close_grace if settings.in_cluster else 0.0,
         )
         self.service.worker_side = self.workers
+        self.service.console = ConsoleStream(epoch)
         self._cluster: ClusterParts | None = None
         if settings.in_cluster:
             from queueserver_manager.cluster.parts import ClusterParts  # with httpx: 10 MB that others do not need
@@ -216,6 +218,7 @@ class Manager:
     async def start(self) -> None:
         """Restore the state and open the sockets; raises `BindError` and `SettingsError`."""
         service, settings, core = self.service, self._settings, self.service.core
+        self._console.connect(service.console.publish)
         if settings.health_addr is not None:
             await self._health.start(*settings.health_addr)
         stored = await load_state(self._store.redis, settings)
@@ -235,8 +238,7 @@ class Manager:
             curve=keys,
         )
         if settings.zmq_publish_console:
-            service.info = _open_info_socket(settings, self._encoding, keys)
-            self._console.connect(service.info.publish_console)
+            service.info = _open_info_socket(settings, self._encoding, keys, service.console)
         self.workers.link = self._open_link()
         service.begin()
         self.workers.begin()
@@ -288,8 +290,7 @@ class Manager:
 
     def _show_worker_text(self, text: str, when: float) -> None:
         self._console.show_worker_text(text)
-        if self.service.info is not None:
-            self.service.info.publish_console(text, when)
+        self.service.console.publish(text, when)
 
     async def close(self) -> None:
         """Close everything but the store; a running worker is left alone."""
@@ -305,12 +306,15 @@ class Manager:
             self.service.info.close()
 
 
-def _open_info_socket(settings: Settings, encoding: Encoding, keys: CurveServerKeys | None) -> InfoSocket:
+def _open_info_socket(
+    settings: Settings, encoding: Encoding, keys: CurveServerKeys | None, console: ConsoleStream
+) -> InfoSocket:
     encrypted = settings.encrypted_info_addr
     return InfoSocket(
         settings.zmq_info_addr if settings.clear_info else None,
         encoding,
         encrypted=(encrypted, keys) if encrypted is not None and keys is not None else None,
+        console=console,
     )
 
 

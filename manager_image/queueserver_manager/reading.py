@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from queueserver_common.encoded import Encoded
-from queueserver_manager.core.decision import AuditQuery, HistoryQuery
+from queueserver_manager.api.console_stream import ConsoleStream
+from queueserver_manager.core.decision import AuditQuery, ConsoleQuery, HistoryQuery
 from queueserver_manager.core.history import EntryFilter
 from queueserver_manager.store.redis_store import RedisStore
 
@@ -14,6 +15,16 @@ from queueserver_manager.store.redis_store import RedisStore
 async def read(store: RedisStore, query: HistoryQuery | AuditQuery) -> Mapping[str, Any]:
     """The part of a reply that a query asks for; raises `StoreError`."""
     return await (_read_history(store, query) if isinstance(query, HistoryQuery) else _read_audit(store, query))
+
+
+def read_console(console: ConsoleStream, query: ConsoleQuery) -> Mapping[str, Any]:
+    """Messages of the console, and the numbers of the oldest and newest one that could be asked for."""
+    found = console.newest(query.limit) if query.after is None else console.after(query.after, query.limit)
+    return {
+        "messages": [message.as_mapping() for message in found],
+        "first_seq": console.first,
+        "last_seq": console.last,
+    }
 
 
 async def _read_audit(store: RedisStore, query: AuditQuery) -> Mapping[str, Any]:

@@ -12,13 +12,22 @@ from typing import Any, Protocol
 
 from queueserver_common import __version__
 from queueserver_common.link.messages import CommandResult
+from queueserver_manager.api.console_stream import ConsoleStream
 from queueserver_manager.api.control_socket import ControlSocket, Request
 from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.wire import Encoding, encode_reply
 from queueserver_manager.committer import Committer
 from queueserver_manager.core import recovery
 from queueserver_manager.core.core import Core
-from queueserver_manager.core.decision import AwaitWorker, Decision, Refusal, Reply
+from queueserver_manager.core.decision import (
+    AuditQuery,
+    AwaitWorker,
+    ConsoleQuery,
+    Decision,
+    HistoryQuery,
+    Refusal,
+    Reply,
+)
 from queueserver_manager.core.effects import Effect, LeaveManager
 from queueserver_manager.core.methods import METHODS
 from queueserver_manager.core.refusal_codes import Code
@@ -26,7 +35,7 @@ from queueserver_manager.core.requests import StoreAway, Work, decide, refuse
 from queueserver_manager.core.status import status_mapping, stored_fields
 from queueserver_manager.exit_codes import CRASHED, FENCED
 from queueserver_manager.lookups import LookUp, Lookups
-from queueserver_manager.reading import read
+from queueserver_manager.reading import read, read_console
 from queueserver_manager.store.errors import Fenced, StoreError
 from queueserver_manager.store.redis_store import RedisStore
 
@@ -66,6 +75,7 @@ class Service:
         self.worker_side: WorkerSide
         self.control: ControlSocket
         self.info: InfoSocket | None = None
+        self.console: ConsoleStream
         self.on_change: Callable[[], None] = lambda: None
         """Called whenever the status may have changed."""
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -170,7 +180,9 @@ class Service:
 
     def _follow(self, d: Decision, request: Request | None) -> None:
         if request is not None:
-            if d.reads is not None:
+            if isinstance(d.reads, ConsoleQuery):
+                self._reply(request, {**(d.reply or {}), **read_console(self.console, d.reads)})
+            elif d.reads is not None:
                 self._in_background(self._answer_from_store(request, d))
             elif d.awaits is not None:
                 self._await_worker(request, d.awaits)
@@ -192,7 +204,7 @@ class Service:
             self.ended.set_result(code)
 
     async def _answer_from_store(self, request: Request, d: Decision) -> None:
-        assert d.reads is not None
+        assert isinstance(d.reads, HistoryQuery | AuditQuery)
         assert d.reply is not None
         try:
             values = await read(self.store, d.reads)

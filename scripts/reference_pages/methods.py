@@ -47,6 +47,10 @@ _ADDED = """\
   key again: it is carried out once, and the second reply is that of the first, with `repeated` and the present
   `qsize`. A key that came with another request is refused with the code `key_used_otherwise`. The last 1,000 keys are
   remembered, also by the next manager. `lock_key` and `expect_queue_uid` may differ.
+- Messages of the topic `QS_Console` have a number, `seq`, that grows by one; a manager that starts begins with a higher
+  one than any before it. `console_get` answers the messages that are kept (about a million characters), also when
+  nothing is published: `after` names the last message that the client has. When `first_seq` is more than one higher
+  than that, some are lost.
 - `status` has the fields `worker_link`, `store` and `environment_error`, see [Status](status.md)."""
 
 

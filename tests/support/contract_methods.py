@@ -108,6 +108,7 @@ SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "re_halt": (ERROR, ["lock_key"], {}),
     "re_runs": (ERROR, ["option"], {"run_list": [], "run_list_uid": ""}),
     "re_metadata": (ERROR, [], {"re_metadata": {}}),
+    "console_get": (ERROR, ["after", "limit"], {"messages": [], "first_seq": None, "last_seq": None}),
     "audit_get": (ERROR, ["limit", "before"], {"entries": []}),
     "validate": (ERROR, ["user_group", "user", "items"], {"results": []}),
     "lock": (ERROR, ["lock_key", "note", "environment", "queue", "user"], {"lock_info": {}, "lock_info_uid": None}),

@@ -30,9 +30,11 @@ class Console:
         self._gathering.add(payload)
 
     def _publish(self, payloads: list[bytes]) -> None:
-        first = orjson.loads(payloads[0])
-        text = first["msg"] + "".join(orjson.loads(payload)["msg"] for payload in payloads[1:])
-        message = payloads[0] if len(payloads) == 1 else orjson.dumps({"time": first["time"], "msg": text})
+        messages = [orjson.loads(payload) for payload in payloads]
+        text = "".join(message["msg"] for message in messages)
+        # The time is that of the first message; the number, by which more is asked for, that of the last.
+        whole = messages[-1] | {"time": messages[0]["time"], "msg": text}
+        message = payloads[0] if len(payloads) == 1 else orjson.dumps(whole)
         *complete, rest = (self._line + text).split("\n")
         self._lines.extend(line[-_LONGEST_LINE:] for line in complete[-MOST_LINES:])
         self._line = rest[-_LONGEST_LINE:]

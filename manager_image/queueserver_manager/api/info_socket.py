@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time as clock
 from collections.abc import Mapping
@@ -11,18 +10,13 @@ from typing import Any
 import zmq
 
 from queueserver_manager.api.binding import bind
+from queueserver_manager.api.console_stream import ConsoleMessage, ConsoleStream
 from queueserver_manager.api.curve import CurveServerKeys
 from queueserver_manager.api.socket_reader import close_socket
 from queueserver_manager.api.wire import Encoding, encode_value, pack
 
 CONSOLE_TOPIC = b"QS_Console"
 STATUS_TOPIC = b"QS_Info"
-
-_CONSOLE_PERIOD = 0.01
-"""Seconds between two console messages when text keeps coming; a single line goes out at once."""
-
-_CONSOLE_SIZE = 65_536
-"""Characters after which a console message goes out in any case."""
 
 _WAITING_MESSAGES = 1000
 """Messages that 0MQ keeps for a subscriber that does not read: at most 64 MB of console text."""
@@ -41,15 +35,11 @@ class InfoSocket:
         encoding: Encoding,
         *,
         encrypted: tuple[str, CurveServerKeys] | None = None,
+        console: ConsoleStream | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
         self._encoding = encoding
-        self._loop = asyncio.get_running_loop()
-        self._text: list[str] = []
-        self._size = 0
-        self._time = 0.0
-        self._published_at = float("-inf")
-        self._timer: asyncio.TimerHandle | None = None
+        self.console = ConsoleStream() if console is None else console
         self._context = context or zmq.Context.instance()
         self._sockets: list[zmq.Socket[bytes]] = []
         self.address = "" if address is None else self._open(address, "info socket", None)
@@ -57,20 +47,7 @@ class InfoSocket:
         self.encrypted_address = ""
         if encrypted is not None:
             self.encrypted_address = self._open(encrypted[0], "encrypted info socket", encrypted[1])
-
-    def publish_console(self, text: str, time: float) -> None:
-        """Publish text written at `time` (epoch seconds). Text that follows closely shares a message and its time."""
-        if not text:
-            return
-        if not self._text:
-            self._time = time
-        self._text.append(text)
-        self._size += len(text)
-        if self._size >= _CONSOLE_SIZE:
-            self._publish_text()
-        elif self._timer is None:
-            due = max(self._published_at + _CONSOLE_PERIOD, self._loop.time())
-            self._timer = self._loop.call_at(due, self._publish_text)
+        self.console.send = self._send_console
 
     def publish_status(self, status: bytes | Mapping[str, Any], time: float | None = None) -> None:
         """Publish a status (zmq-api 3), a mapping or its JSON text. `time`: epoch seconds, now when left out."""
@@ -85,7 +62,8 @@ class InfoSocket:
 
     def close(self, linger: float = 0.5) -> None:
         """Publish the text at hand and stop; messages that are on their way have `linger` seconds."""
-        self._publish_text()
+        self.console.flush()
+        self.console.send = lambda _: None
         self._close_sockets(linger)
 
     def _open(self, address: str, name: str, keys: CurveServerKeys | None) -> str:
@@ -104,18 +82,9 @@ class InfoSocket:
         for socket in self._sockets:
             close_socket(socket, linger)
 
-    def _publish_text(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._text:
-            return
-        text = "".join(self._text).encode(errors="backslashreplace").decode()  # undecodable bytes become \udcXX
-        self._text.clear()
-        self._size = 0
-        self._published_at = self._loop.time()
-        message = {"time": self._time, "msg": text}
-        self._send(CONSOLE_TOPIC, encode_value(message) if self._encoding is Encoding.JSON else pack(message))
+    def _send_console(self, message: ConsoleMessage) -> None:
+        payload = message.as_mapping()
+        self._send(CONSOLE_TOPIC, encode_value(payload) if self._encoding is Encoding.JSON else pack(payload))
 
     def _send(self, topic: bytes, payload: bytes) -> None:
         for socket in self._sockets:

@@ -66,6 +66,15 @@ class AuditQuery:
     """Id of an entry: only older ones count."""
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleQuery:
+    """Console messages that a reply consists of, oldest first."""
+
+    limit: int
+    after: int | None
+    """Number of a message: only later ones count; None: the newest ones."""
+
+
 @dataclass(slots=True)
 class Decision:
     """Everything that follows from one input."""
@@ -76,8 +85,8 @@ class Decision:
     awaits: AwaitWorker | None = None
     urgent: bool = False
     """Effects before writes: the decision only reduces motion."""
-    reads: HistoryQuery | AuditQuery | None = None
-    """The rest of the reply is read from the store."""
+    reads: HistoryQuery | AuditQuery | ConsoleQuery | None = None
+    """The rest of the reply is read from the store, or from what is kept of the console."""
     repeated: bool = False
     """The request was carried out before: this one changes nothing."""
     hang: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queueserver_common.encoded import Encoded
-from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import ConsoleQuery, Decision, Refusal, Reply, success
 from queueserver_manager.core.history import history_query
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.refusal_codes import Code
@@ -13,6 +13,8 @@ from queueserver_manager.core.writes import TrimHistory
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
+
+LARGEST_CONSOLE_PAGE = 10_000
 
 RUN_OPTIONS = ("active", "open", "closed")
 
@@ -90,6 +92,15 @@ def history_clear(core: Core, params: Params, d: Decision, now: float) -> Reply:
         state.history_first = first
         d.write(TrimHistory(first))
         core.renew("plan_history_uid")
+    return success()
+
+
+def console_get(core: Core, params: Params, d: Decision, now: float) -> Reply:
+    """What is kept of the console, for those who missed it."""
+    limit, after = params.get("limit", 1000), params.get("after")
+    if limit is None or not 0 < limit <= LARGEST_CONSOLE_PAGE:
+        raise Refusal(f"Parameter 'limit' must be from 1 to {LARGEST_CONSOLE_PAGE}: limit={limit}")
+    d.reads = ConsoleQuery(limit, after)
     return success()
 
 

@@ -314,6 +314,16 @@ _TABLE = (
         entries=[],
     ),
     _information(
+        "console_get",
+        "Console messages, oldest first: those after the one with the number `after`, else the newest.",
+        _typed("after", "integer", None, int),
+        _typed("limit", "integer", 1000, int),
+        prefix=_ERROR,
+        messages=[],
+        first_seq=None,
+        last_seq=None,
+    ),
+    _information(
         "validate",
         "Tell whether items could be added to the queue, without adding them.",
         *_CALLER,

@@ -46,7 +46,7 @@ def subscribe(loop_thread: Any, zmq_context: zmq.Context[Any]) -> Iterator[Calla
         subscriber.subscribe(topic)
         if topic != b"QS_Info":
             while not subscriber.poll(10) or subscriber.recv_multipart()[0] != topic:
-                loop_thread.call(info.publish_console, "warm-up", 0.0)
+                loop_thread.call(info.console.publish, "warm-up", 0.0)
                 loop_thread.call(info.publish_status, b"{}")
             subscriber.unsubscribe(b"QS_Info")
         while subscriber.poll(50):
@@ -64,10 +64,12 @@ def test_console_text_is_published_in_the_form_of_the_contract(
 ) -> None:
     info = start(encoding)
     subscriber = subscribe(info, b"QS_Console")
-    loop_thread.call(info.publish_console, "partial line é", 1234.5)
+    loop_thread.call(info.console.publish, "partial line é", 1234.5)
     topic, payload = subscriber.recv_multipart()
     assert topic == b"QS_Console"
-    assert LOADS[encoding](payload) == {"time": 1234.5, "msg": "partial line é"}
+    message = LOADS[encoding](payload)
+    assert isinstance(message.pop("seq"), int)
+    assert message == {"time": 1234.5, "msg": "partial line é"}
 
 
 @pytest.mark.parametrize("encoding", list(Encoding))
@@ -97,11 +99,12 @@ def test_text_that_follows_closely_shares_a_message_in_its_order(start: Any, sub
 
     def publish() -> None:
         for number in range(10):
-            info.publish_console(f"{number}\n", float(number))
-        info.publish_console("", 99.0)
+            info.console.publish(f"{number}\n", float(number))
+        info.console.publish("", 99.0)
 
     loop_thread.call(publish)
     message = json.loads(subscriber.recv_multipart()[1])
+    del message["seq"]
     assert message == {"time": 0.0, "msg": "".join(f"{number}\n" for number in range(10))}
     assert not subscriber.poll(100)
 
@@ -113,7 +116,7 @@ def test_a_single_line_is_published_at_once(start: Any, subscribe: Any, loop_thr
     for _ in range(20):
         subscriber.poll(20)  # quiet for longer than text is gathered
         before = time.monotonic()
-        loop_thread.call(info.publish_console, "line\n", 0.0)
+        loop_thread.call(info.console.publish, "line\n", 0.0)
         subscriber.recv_multipart()
         latencies.append(time.monotonic() - before)
     assert min(latencies) < 0.008
@@ -128,7 +131,7 @@ def test_a_burst_of_20000_lines_reaches_a_reading_subscriber_whole(
     lines = [f"line {number} {'x' * 80}\n" for number in range(20_000)]
 
     def publish(first: int = 0) -> None:  # as a worker's batches arrive: each in a turn of its own
-        info.publish_console("".join(lines[first : first + batch]), time.time())
+        info.console.publish("".join(lines[first : first + batch]), time.time())
         if first + batch < len(lines):
             loop_thread.loop.call_soon(publish, first + batch)
 
@@ -145,7 +148,7 @@ def test_a_subscriber_that_does_not_read_delays_nobody(start: Any, subscribe: An
     subscribe(info, b"QS_Console")
     reader = subscribe(info, b"QS_Info")
     for number in range(50):
-        loop_thread.call(info.publish_console, "x" * 100_000, 0.0)
+        loop_thread.call(info.console.publish, "x" * 100_000, 0.0)
         loop_thread.call(info.publish_status, {"n": number})
         assert json.loads(reader.recv_multipart()[1])["msg"]["status"]["n"] == number
 
@@ -155,7 +158,7 @@ def test_undecodable_bytes_in_console_text_are_published_in_a_readable_form(
 ) -> None:
     info = start()
     subscriber = subscribe(info, b"QS_Console")
-    loop_thread.call(info.publish_console, "file \udcff.txt", 0.0)
+    loop_thread.call(info.console.publish, "file \udcff.txt", 0.0)
     assert json.loads(subscriber.recv_multipart()[1])["msg"] == "file \\udcff.txt"
 
 
@@ -164,8 +167,8 @@ def test_text_at_hand_is_published_before_closing(start: Any, subscribe: Any, lo
     subscriber = subscribe(info, b"QS_Console")
 
     def publish_and_close() -> None:
-        info.publish_console("a\n", 0.0)
-        info.publish_console("last words\n", 0.0)
+        info.console.publish("a\n", 0.0)
+        info.console.publish("last words\n", 0.0)
         info.close()
 
     loop_thread.call(publish_and_close)

@@ -38,6 +38,10 @@ REQUESTS = [
     (["queue", "add", "plan", "after", "3", PLAN], "queue_item_add", {"after_uid": "3", "item": PLAN_ITEM, **USER}),
     (["queue", "add", "instruction", "queue-stop"], "queue_item_add", {"item": STOP_ITEM, **USER}),
     (["queue", "add", "instruction", "0", "queue-stop"], "queue_item_add", {"pos": 0, "item": STOP_ITEM, **USER}),
+    (["validate", "plan", PLAN], "validate", {"items": [PLAN_ITEM], **USER}),
+    (["validate", "file", "items.yaml"], "validate", {"items": FileContent("items.yaml", "yaml"), **USER}),
+    (["console"], "console_get", {}),
+    (["console", "after", "7", "limit", "20"], "console_get", {"after": 7, "limit": 20}),
     (
         ["queue", "update", "plan", "u", PLAN],
         "queue_item_update",

@@ -21,6 +21,7 @@ def test_killed_in_a_plan(manager: FaultyManager, mode: dict[str, bool]) -> None
     item, count = manager.counting_item()
     following = manager.add(item)
     held = manager.start_holding()
+    manager.wait_status(lambda _: manager.accepted("re_runs")["run_list"])
     manager.accepted("queue_mode_set", mode=mode)
     manager.accepted("queue_autostart", enable=True)
     manager.kill(manager.worker_pid)

@@ -16,6 +16,8 @@ from queueserver_manager.cluster.views import EnvironmentView, PodView, Terminat
 from queueserver_manager.launch.interface import WorkerEnd
 
 _SIGNAL_BASE = 128
+_TERMINATED = _SIGNAL_BASE + signal.SIGTERM
+"""Exit code of a worker that left because somebody else than the manager told it to (worker: exit codes)."""
 _OUTPUT_LINES = 20
 
 _PROOFS_OF_THE_OPERATOR = {
@@ -115,10 +117,10 @@ def _why_gone(evidence: Evidence) -> str:
 
 def ending_cause(pod: PodView) -> str:
     """Who or what is ending a pod; empty when nobody is."""
-    if pod.disruption in _DISRUPTIONS:
-        return _DISRUPTIONS[pod.disruption]
     if pod.reason == "Evicted":
         return f"the worker's pod was evicted by its node ({pod.message.rstrip('. ')})"
+    if pod.disruption in _DISRUPTIONS:
+        return _DISRUPTIONS[pod.disruption]
     if pod.reason in ("Terminated", "NodeShutdown", "Shutdown"):
         return "the worker's node was shut down"
     return "the worker's pod was deleted" if pod.deleting else ""
@@ -143,7 +145,9 @@ def describe_end(pod: PodView, terminated: Terminated) -> str:
         return "the worker's container was killed for want of memory (OOMKilled)"
     how = f"was killed by {_signal_name(code)}" if code > _SIGNAL_BASE else f"ended with exit code {code}"
     if ending := ending_cause(pod):
-        return ending if code == 0 else f"{ending}, its container {how}"
+        return ending if code in (0, _TERMINATED) else f"{ending}, its container {how}"
+    if code == _TERMINATED:
+        return f"the worker's container was ended by {_signal_name(code)}"
     return f"the worker's container {how}"
 
 

@@ -143,7 +143,11 @@ def test_a_terminated_container_is_an_end_with_its_reason(terminated: Terminated
         ({"disruption": "PreemptionByScheduler"}, "the worker's pod was evicted for one of higher priority"),
         ({"disruption": "DeletionByPodGC"}, "the worker's node is gone"),
         (
-            {"reason": "Evicted", "message": "The node was low on resource: memory. "},
+            {
+                "reason": "Evicted",
+                "message": "The node was low on resource: memory. ",
+                "disruption": "TerminationByKubelet",
+            },
             "the worker's pod was evicted by its node (The node was low on resource: memory)",
         ),
         ({"reason": "Shutdown"}, "the worker's node was shut down"),
@@ -152,7 +156,8 @@ def test_a_terminated_container_is_an_end_with_its_reason(terminated: Terminated
 def test_who_ends_the_pod_is_told_before_and_after_its_end(changes: dict[str, Any], cause: str) -> None:
     ending = replace(POD, **changes)
     assert verdict(pod=ending) == Going(cause)
-    assert ended(pod=replace(ending, terminated=Terminated(0))).cause == cause
+    for left_in_order in (0, 143):
+        assert ended(pod=replace(ending, terminated=Terminated(left_in_order))).cause == cause
     killed = ended(pod=replace(ending, terminated=Terminated(137)))
     assert killed.cause == f"{cause}, its container was killed by SIGKILL (exit code 137)"
 

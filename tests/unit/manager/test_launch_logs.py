@@ -61,6 +61,7 @@ def test_the_last_lines_of_a_missing_log_are_empty(tmp_path: Path) -> None:
 
 def test_a_kill_by_the_kernel_is_told_from_one_by_a_person() -> None:
     assert how_it_ended(-9, memory_ran_out=False) == "was killed by SIGKILL"
+    assert how_it_ended(143, memory_ran_out=False) == "was ended by SIGTERM"
     assert (
         how_it_ended(-9, memory_ran_out=True)
         == "was killed by SIGKILL (probably by the kernel, because memory ran out)"

@@ -34,10 +34,15 @@ class Ending:
         self._interrupter = interrupter
         self._leave = leave
 
-    def abort_and_leave(self, cause: str) -> None:
-        """Abort what is in hand, let it clean up, report it and leave. `cause` is the beginning of a sentence."""
+    def abort_and_leave(self, cause: str, begun: Work | None = None) -> None:
+        """Abort what is in hand, let it clean up, report it and leave. `cause` is the beginning of a sentence.
+
+        `begun` is called first, unless the worker was ending already.
+        """
         if not self._state.decide(partial(begin_ending, cause=cause)):
             return
+        if begun is not None:
+            begun()
         _log.warning("%s; the worker ends.", cause)
         if engine := self._environment.engine:
             self._interrupter.abort(engine, cause)

@@ -9,7 +9,7 @@ class ExitCode(IntEnum):
     """Exit codes of `python -m queueserver_worker`."""
 
     IN_ORDER = 0
-    """Left in order: asked to leave, told to end by SIGTERM, left alone, or warm and never used."""
+    """Left in order: asked to leave, left alone, or warm and never used."""
     INTERNAL_ERROR = 1
     """An error of the worker itself, or a clean-up that did not end within its deadline."""
     UNUSABLE_CONFIGURATION = 2
@@ -18,3 +18,5 @@ class ExitCode(IntEnum):
     """The startup code could not be loaded or the instrument is taken."""
     STALE_INTERPRETER = 75
     """A warm interpreter holds code that has changed on disk since; start a cold one with the same configuration."""
+    TERMINATED = 143
+    """Told to end by SIGTERM, not by its manager: what was in hand was aborted, the rest left in order."""

@@ -46,6 +46,11 @@ class Leaving:
         self._packaged_store = packaged_store
         self.exit_code = ExitCode.IN_ORDER
 
+    def by_signal(self) -> None:
+        """The end was not the manager's wish: the exit code says so, and a kubelet keeps its reason for the signal."""
+        if self.exit_code is ExitCode.IN_ORDER:
+            self.exit_code = ExitCode.TERMINATED
+
     def leave(self) -> NoReturn:
         """Run exit handlers, deliver what is unreported, end the process without Python's slow tear-down."""
         self._state.change(lambda view: replace(view, phase=EnvironmentPhase.CLOSING))

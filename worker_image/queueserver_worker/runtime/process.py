@@ -122,7 +122,7 @@ class WorkerProcess:
 
     def _on_signal(self, signum: int) -> None:
         if signum == signal.SIGTERM:
-            self._ending.abort_and_leave("The worker was told to end (SIGTERM)")
+            self._ending.abort_and_leave("The worker was told to end (SIGTERM)", self._leaving.by_signal)
 
     def _terminate(self, grace: float, cause: str) -> None:
         self._dead_man.end_within(grace)

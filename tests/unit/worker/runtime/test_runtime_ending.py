@@ -22,6 +22,7 @@ from queueserver_common.link.messages import (
     RunItem,
 )
 from queueserver_common.spool import read_spool, spool_path
+from queueserver_worker.runtime.exit_codes import ExitCode
 
 Bench = Any
 
@@ -90,7 +91,7 @@ def test_ctrl_c_and_hang_up_are_not_for_the_worker(bench: Bench) -> None:
 def test_sigterm_ends_an_idle_worker_in_order(bench: Bench) -> None:
     manager, worker = bench.open('\nimport atexit\natexit.register(print, "the exit handler ran")\n')
     worker.process.terminate()
-    assert manager.wait_gone(worker) == 0
+    assert manager.wait_gone(worker) == ExitCode.TERMINATED
     assert "the exit handler ran" in worker.output
 
 
@@ -114,7 +115,7 @@ def tidy():
         manager.tell(Pause(deferred=False))
         manager.wait_state("paused")
     worker.process.terminate()
-    assert manager.wait_gone(worker) == 0
+    assert manager.wait_gone(worker) == ExitCode.TERMINATED
     end = manager.wait_end(bench.uid_of(item))
     assert end.exit_status is ExitStatus.ABORTED
     assert end.msg == "The worker was told to end (SIGTERM); plan aborted cleanly"
@@ -129,7 +130,7 @@ def test_sigterm_without_a_manager_leaves_the_end_in_the_spool(bench: Bench) -> 
     manager.wait_state("running")
     bench.drop(manager)
     worker.process.terminate()
-    assert exit_code(worker) == 0
+    assert exit_code(worker) == ExitCode.TERMINATED
     (end,) = read_spool(worker.spool_dir, "opening-1")
     assert (end.item_uid, end.exit_status) == (bench.uid_of(item), ExitStatus.ABORTED)
 
@@ -158,7 +159,7 @@ finally:
     ).start()
     manager.wait(lambda: "connecting" in manager.console_text)
     worker.process.terminate()
-    assert manager.wait_gone(worker) == 0
+    assert manager.wait_gone(worker) == ExitCode.TERMINATED
     assert "disconnected" in worker.output
     assert not any(isinstance(event.body, EnvironmentReady) for event in manager.events)
 
@@ -178,7 +179,7 @@ def blocks():
     manager.tell(RunItem(item))
     manager.wait(lambda: "blocking" in manager.console_text)
     worker.process.terminate()
-    assert manager.wait_gone(worker) == 0
+    assert manager.wait_gone(worker) == ExitCode.TERMINATED
     assert manager.wait_end(bench.uid_of(item)).exit_status is ExitStatus.ABORTED
 
 
@@ -198,7 +199,7 @@ slow_to_call = plan(slow_to_call)
     item = bench.item("slow_to_call")
     manager.tell(RunItem(item))
     worker.process.terminate()
-    assert manager.wait_gone(worker) == 0
+    assert manager.wait_gone(worker) == ExitCode.TERMINATED
     end = manager.wait_end(bench.uid_of(item))
     assert end.exit_status in (ExitStatus.ABORTED, ExitStatus.FAILED)
     assert end.msg.startswith("The worker was told to end (SIGTERM)")

@@ -23,6 +23,7 @@ from queueserver_common.link.messages import (
 from queueserver_common.lists_file import read_lists
 from queueserver_common.simulated_profile import simulated_profile_dir
 from queueserver_common.startup import StartupSource
+from queueserver_worker.runtime.exit_codes import ExitCode
 
 Bench = Any
 
@@ -189,7 +190,7 @@ def test_a_profile_that_changes_signal_handlers_does_not_disturb_the_worker(benc
     manager.tell(RunItem(item))
     manager.wait_end(bench.uid_of(item))
     worker.process.terminate()
-    assert manager.wait_gone(worker) == 0
+    assert manager.wait_gone(worker) == ExitCode.TERMINATED
 
 
 def test_an_unusable_configuration_is_told_in_a_sentence(bench: Bench) -> None:

@@ -257,7 +257,7 @@ def test_process_1_passes_sigterm_on_and_ends_with_the_workers_exit_code(bench: 
         os.kill(container.init, signal.SIGTERM)
         assert manager.wait_end(uid).exit_status is ExitStatus.ABORTED
         manager.wait(lambda: container.process.poll() is not None)
-        assert container.process.returncode == ExitCode.IN_ORDER
+        assert container.process.returncode == ExitCode.TERMINATED
 
 
 @unshare

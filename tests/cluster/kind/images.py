@@ -77,6 +77,14 @@ IMAGES = (
         built_on=(("BASE_IMAGE", "worker"),),
         context="tests/cluster/images/beamline",
     ),
+    ProjectImage(
+        "next-release",
+        "tests/cluster/images/next-release/Dockerfile",
+        ("tests/cluster/images/next-release",),
+        "5 s",
+        built_on=(("MANAGER_IMAGE", "manager"),),
+        context="tests/cluster/images/next-release",
+    ),
 )
 
 

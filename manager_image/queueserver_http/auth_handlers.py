@@ -98,7 +98,7 @@ class AuthHandlers:
         sent: dict[str, Any] = dict(request.query_params)
         if request.method == "POST":
             sent |= await read_form(request)
-        if "code" not in sent and "error" not in sent:
+        if sent.keys().isdisjoint(authenticator.answers):
             return RedirectResponse(await authenticator.leave(), 302)
         self._failed_logins.check(_address(request))
         found = await authenticator.come_back({key: value for key, value in sent.items() if isinstance(value, str)})

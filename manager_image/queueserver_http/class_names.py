@@ -17,6 +17,7 @@ _OURS = {
     "bluesky_httpserver.authenticators:PAMAuthenticator": "authenticators.pam:PAMAuthenticator",
     "bluesky_httpserver.authenticators:LDAPAuthenticator": "authenticators.ldap:LDAPAuthenticator",
     "bluesky_httpserver.authenticators:OIDCAuthenticator": "authenticators.oidc:OIDCAuthenticator",
+    "bluesky_httpserver.authenticators:SAMLAuthenticator": "authenticators.saml:SAMLAuthenticator",
 }
 
 

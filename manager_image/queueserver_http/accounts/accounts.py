@@ -26,7 +26,9 @@ T = TypeVar("T")
 _KEY_CACHE_S = 5.0
 """Seconds for which a key that was found is not looked up again; another server's deletion takes that long."""
 _MOST_CACHED = 10_000
-_PURGE_S = 600.0
+PURGE_S = 600.0
+"""Seconds between two deletions of what has expired."""
+
 _LONGEST_KEY = 128
 _HEX = frozenset("0123456789abcdef")
 
@@ -37,7 +39,14 @@ class Accounts:
     """The identifier of a server with providers. `threads`: for the database, which blocks."""
 
     def __init__(
-        self, records: Records, policy: AccessPolicy, tokens: Tokens, *, session_age: float, threads: int
+        self,
+        records: Records,
+        policy: AccessPolicy,
+        tokens: Tokens,
+        *,
+        session_age: float,
+        threads: int,
+        purge_period: float = PURGE_S,
     ) -> None:
         self._records = records
         self._policy = policy
@@ -45,6 +54,7 @@ class Accounts:
         self._session_age = session_age
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="database")
         self._found: dict[str, tuple[float, FoundKey]] = {}
+        self._purge_period = purge_period
         self._purging = asyncio.create_task(self._purge())
 
     async def close(self) -> None:
@@ -64,7 +74,7 @@ class Accounts:
                 await self._do(self._records.purge)
             except Exception:
                 _log.exception("Expired sessions and keys could not be deleted")
-            await asyncio.sleep(_PURGE_S)
+            await asyncio.sleep(self._purge_period)
 
     # Credentials of requests ------------------------------------------------------------------------------------
 

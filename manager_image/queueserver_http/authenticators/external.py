@@ -7,7 +7,12 @@ from collections.abc import Mapping
 
 
 class ExternalAuthenticator(ABC):
-    """A class named in `authentication/providers` that leaves the login to another server."""
+    """A class named in `authentication/providers` that leaves the login to another server.
+
+    `answers`: parameters one of which comes with everybody who returns from the provider.
+    """
+
+    answers: tuple[str, ...] = ("code", "error")
 
     @abstractmethod
     async def leave(self) -> str:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from contract_manager import ContractManager
+from http_accounts import CONFIGURATION, log_in
 from running_http_server import KEY, RunningHttpServer
 
 
@@ -45,3 +46,28 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., RunningHttpServer]]:
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def accounts(
+    manager_with_environment: ContractManager, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningHttpServer]:
+    """A server with several users."""
+    directory = tmp_path_factory.mktemp("accounts")
+    with RunningHttpServer(manager_with_environment, configuration=CONFIGURATION, directory=directory) as server:
+        yield server
+
+
+@pytest.fixture
+def as_user(accounts: RunningHttpServer) -> Iterator[Callable[[str], httpx.Client]]:
+    """A client with the access token of a user."""
+    clients: list[httpx.Client] = []
+
+    def make(name: str) -> httpx.Client:
+        token = log_in(accounts, name).json()["access_token"]
+        clients.append(accounts.client(Authorization=f"Bearer {token}"))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import jwt
@@ -15,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from contract_manager import COUNT, ContractManager
-from http_accounts import CONFIGURATION, PASSWORDS, SECRET, log_in
+from http_accounts import CONFIGURATION, SECRET, log_in
 from queueserver_http.routes import HTTP_ROUTES, PUBLIC, WEBSOCKET_ROUTES, Route
 from running_http_server import KEY, RunningHttpServer
 
@@ -26,42 +24,11 @@ def path_of(route: Route) -> str:
     return route.path.replace("{uuid}", "x").replace("{session_id}", "x").replace("{provider}", "toy")
 
 
-@pytest.fixture(scope="module")
-def accounts(
-    manager_with_environment: ContractManager, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningHttpServer]:
-    """A server with several users."""
-    directory = tmp_path_factory.mktemp("accounts")
-    with RunningHttpServer(manager_with_environment, configuration=CONFIGURATION, directory=directory) as server:
-        yield server
-
-
-@pytest.fixture
-def as_user(accounts: RunningHttpServer) -> Iterator[Callable[[str], httpx.Client]]:
-    """A client with the access token of a user."""
-    clients: list[httpx.Client] = []
-
-    def make(name: str) -> httpx.Client:
-        token = log_in(accounts, name).json()["access_token"]
-        clients.append(accounts.client(Authorization=f"Bearer {token}"))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
-
-
-def new_key(client: httpx.Client, **parameters: Any) -> dict[str, Any]:
-    response = client.post("/api/auth/apikey", json={"expires_in": None, **parameters})
-    assert response.status_code == 200, response.text
-    key: dict[str, Any] = response.json()
-    return key
-
-
 # Every route -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("route", PROTECTED, ids=lambda route: f"{route.verb} {route.path}")
+@pytest.mark.row("http-api", "a wrong API key is 401", "a token that is not ours is 401")
 def test_a_single_user_server_refuses_without_and_with_wrong_credentials(
     route: Route, server_with_environment: RunningHttpServer, anyone: httpx.Client
 ) -> None:
@@ -75,6 +42,7 @@ def test_a_single_user_server_refuses_without_and_with_wrong_credentials(
 
 
 @pytest.mark.parametrize("route", PROTECTED, ids=lambda route: f"{route.verb} {route.path}")
+@pytest.mark.row("http-api", "missing scopes are 401", "several users: the single-user key counts no more")
 def test_a_server_with_accounts_refuses_all_but_sufficient_credentials(
     route: Route, accounts: RunningHttpServer, insufficient: dict[str, str], anyone: httpx.Client
 ) -> None:
@@ -102,6 +70,7 @@ def insufficient(accounts: RunningHttpServer) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("route", WEBSOCKET_ROUTES, ids=lambda route: route.path)
+@pytest.mark.row("http-api", "a websocket without credentials is 403", "no scopes in the query of websockets")
 def test_websockets_refuse_all_but_sufficient_credentials(
     route: Route, accounts: RunningHttpServer, insufficient: dict[str, str]
 ) -> None:
@@ -119,6 +88,7 @@ def test_websockets_refuse_all_but_sufficient_credentials(
         assert refused.value.response.status_code == 403
 
 
+@pytest.mark.row("http-api", "another scheme of authorization is 400")
 def test_another_scheme_is_400(server_with_environment: RunningHttpServer) -> None:
     response = httpx.get(f"{server_with_environment.url}/api/status", auth=("user", "password"))
     assert response.status_code == 400
@@ -128,11 +98,40 @@ def test_another_scheme_is_400(server_with_environment: RunningHttpServer) -> No
 
 
 @pytest.mark.parametrize("scheme", ["ApiKey", "Apikey", "apikey", "APIKEY"])
+@pytest.mark.row("http-api", "credentials: key in the header")
 def test_the_scheme_of_the_header_may_be_written_in_any_case(scheme: str, server: RunningHttpServer) -> None:
     with server.client(Authorization=f"{scheme} {KEY}") as client:
         assert client.get("/api/status").status_code == 200
 
 
+@pytest.mark.row("http-api", "credentials: their order")
+def test_a_key_in_the_query_counts_before_the_header_and_the_header_before_the_cookie(
+    server: RunningHttpServer,
+) -> None:
+    good, bad = {"Authorization": f"ApiKey {KEY}"}, {"Authorization": "ApiKey WRONG"}
+    cookie = f"bluesky_httpserver_api_key={KEY}"
+    bearer = {"Authorization": "Bearer WRONG"}
+    url = f"{server.url}/api/status"
+    for query, headers, status in (
+        (f"?api_key={KEY}", bad, 200),
+        ("?api_key=WRONG", good, 401),
+        ("", {**bad, "Cookie": cookie}, 401),
+        ("", {**bearer, "Cookie": cookie}, 200),
+        ("", bearer, 401),
+    ):
+        assert httpx.get(url + query, headers=headers).status_code == status, (query, headers)
+
+
+@pytest.mark.row(
+    "http-api",
+    "credentials: key in the query",
+    "credentials: key in the cookie",
+    "a key in the query sets the cookie",
+    "a failed CSRF check is 403",
+    "CSRF: header equals cookie",
+    "CSRF: query parameter",
+    "POST /auth/logout",
+)
 def test_a_key_in_the_query_sets_cookies_and_then_the_second_token_is_needed(server: RunningHttpServer) -> None:
     with server.client() as browser:
         assert browser.get("/api/status").status_code == 401
@@ -149,6 +148,9 @@ def test_a_key_in_the_query_sets_cookies_and_then_the_second_token_is_needed(ser
         assert browser.get("/api/status").status_code == 401
 
 
+@pytest.mark.row(
+    "http-api", "what needs accounts is no error of the server", "role unauthenticated_single_user", "GET /auth/scopes"
+)
 def test_what_needs_accounts_is_refused_with_a_sentence(http: httpx.Client) -> None:
     assert http.get("/api/auth/whoami").json()["roles"] == ["unauthenticated_single_user"]
     scopes = http.get("/api/auth/scopes").json()
@@ -167,6 +169,13 @@ def test_what_needs_accounts_is_refused_with_a_sentence(http: httpx.Client) -> N
 # Logging in ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row(
+    "http-api",
+    "a wrong password is 401",
+    "a user without roles is 401",
+    "POST /auth/provider/{provider}/token",
+    "authenticator Dictionary",
+)
 def test_wrong_passwords_and_users_are_refused(accounts: RunningHttpServer) -> None:
     for name, word in (("bob", "wrong"), ("stranger", "x"), ("bob", "bob_password "), ("BOB", "bob_password")):
         response = log_in(accounts, name, word)
@@ -178,6 +187,7 @@ def test_wrong_passwords_and_users_are_refused(accounts: RunningHttpServer) -> N
     assert httpx.get(f"{accounts.url}/api/auth/provider/toy/code").status_code == 400
 
 
+@pytest.mark.row("http-api", "form of tokens")
 def test_tokens_have_the_form_of_the_contract(accounts: RunningHttpServer) -> None:
     tokens = log_in(accounts, "alice").json()
     assert tokens.keys() == {*("access_token", "expires_in", "refresh_token", "refresh_token_expires_in", "token_type")}
@@ -206,6 +216,7 @@ def test_forged_tokens_are_refused(accounts: RunningHttpServer) -> None:
         assert response.json()["detail"] == "Could not validate credentials"
 
 
+@pytest.mark.row("http-api", "displayed names", "policy Dictionary", "credentials: bearer token")
 def test_items_are_stored_with_the_displayed_name(
     as_user: Callable[[str], httpx.Client], manager: ContractManager
 ) -> None:
@@ -214,6 +225,9 @@ def test_items_are_stored_with_the_displayed_name(
     assert as_user("bob").post("/api/queue/item/add", json={"item": COUNT}).json()["item"]["user"] == "bob"
 
 
+@pytest.mark.row(
+    "http-api", "POST /auth/session/refresh", "DELETE /auth/session/revoke/{session_id}", "an unknown session is 404"
+)
 def test_sessions_are_refreshed_and_revoked(accounts: RunningHttpServer) -> None:
     tokens = log_in(accounts, "alice").json()
     refresh = f"{accounts.url}/api/auth/session/refresh"
@@ -231,6 +245,7 @@ def test_sessions_are_refreshed_and_revoked(accounts: RunningHttpServer) -> None
     assert httpx.post(refresh, json={}).status_code == 422
 
 
+@pytest.mark.row("http-api", "an expired access token is 401", "an expired session is 401")
 def test_an_access_token_expires(
     start_server: Callable[..., RunningHttpServer], manager_with_environment: ContractManager
 ) -> None:
@@ -247,106 +262,6 @@ def test_an_access_token_expires(
     assert refused.json()["detail"] == "Session has expired. Please re-authenticate."
 
 
-# API keys --------------------------------------------------------------------------------------------------------
-
-
-def test_api_keys_are_made_used_shown_and_deleted(
-    as_user: Callable[[str], httpx.Client], accounts: RunningHttpServer
-) -> None:
-    alice = as_user("alice")
-    key = new_key(alice, note="board", scopes=["read:status"], expires_in=600)
-    assert key.keys() == {"first_eight", "expiration_time", "note", "scopes", "latest_activity", "secret"}
-    assert key["secret"].startswith(key["first_eight"])
-    with accounts.client(Authorization=f"ApiKey {key['secret']}") as client:
-        assert client.get("/api/status").status_code == 200
-        assert client.get("/api/queue/get").status_code == 401
-        assert client.post("/api/auth/apikey", json={"expires_in": None}).status_code == 401
-        info = client.get("/api/auth/apikey").json()
-        assert (info["note"], info["scopes"]) == ("board", ["read:status"])
-        assert "secret" not in info
-        assert alice.delete("/api/auth/apikey", params={"first_eight": key["first_eight"]}).json()["success"] is True
-        assert client.get("/api/status").json() == {"detail": "Invalid API key"}
-    assert alice.delete("/api/auth/apikey", params={"first_eight": key["first_eight"]}).status_code == 404
-
-
-def test_a_key_never_has_more_than_its_maker(
-    as_user: Callable[[str], httpx.Client], accounts: RunningHttpServer
-) -> None:
-    alice = as_user("alice")
-    refused = alice.post("/api/auth/apikey", json={"expires_in": None, "scopes": ["admin:apikeys"]})
-    assert refused.status_code == 400
-    assert "must be a subset of the allowed principal's scopes" in refused.json()["detail"]
-    whole = new_key(alice)
-    assert whole["scopes"] == ["inherit"]
-    narrow = new_key(alice, scopes=["user:apikeys", "read:status"])
-    with accounts.client(Authorization=f"ApiKey {narrow['secret']}") as client:
-        made = new_key(client)
-        assert made["scopes"] == ["read:status", "user:apikeys"]  # and not everything that alice may do
-    for wrong in ({}, {"expires_in": -1}, {"expires_in": "x"}, {"expires_in": 1, "scopes": ["nope"]}):
-        assert alice.post("/api/auth/apikey", json=wrong).status_code in (400, 422)
-
-
-def test_a_body_that_does_not_fit_is_refused_without_being_quoted(as_user: Callable[[str], httpx.Client]) -> None:
-    alice = as_user("alice")
-    for sent, status, words in (
-        ({"expires_in": "SECRETWORD"}, 422, "expires_in: Input should be a valid integer"),
-        ({"expires_in": 1, "scopes": ["SECRETWORD"]}, 422, "the scopes are"),
-        ({"expires_in": 1, "nonsense": "SECRETWORD"}, 400, "nonsense: Extra inputs are not permitted"),
-    ):
-        response = alice.post("/api/auth/apikey", json=sent)
-        assert response.status_code == status
-        assert words in response.json()["detail"]
-        assert "SECRETWORD" not in response.text
-    assert alice.post("/api/auth/apikey", content=b"{", headers={"Content-Type": "application/json"}).status_code == 422
-
-
-def test_a_key_expires(as_user: Callable[[str], httpx.Client], accounts: RunningHttpServer) -> None:
-    key = new_key(as_user("alice"), expires_in=1)["secret"]
-    deadline = time.monotonic() + 10
-    with accounts.client(Authorization=f"ApiKey {key}") as client:
-        assert client.get("/api/auth/whoami").status_code == 200
-        while client.get("/api/auth/whoami").status_code == 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-
-def test_secrets_are_in_no_database_and_no_log(
-    as_user: Callable[[str], httpx.Client], accounts: RunningHttpServer
-) -> None:
-    key = new_key(as_user("alice"))["secret"]
-    httpx.get(f"{accounts.url}/api/status", params={"api_key": key})
-    httpx.get(f"{accounts.url}/api/status", params={"api_key": "0123456789abcdefWRONG"})
-    log_in(accounts, "bob", "a_wrong_password_of_bob")
-    database = sqlite3.connect(accounts.directory / "bluesky_httpserver.sqlite")
-    try:
-        dump = "\n".join(database.iterdump())
-    finally:
-        database.close()
-    assert key[:8] in dump
-    for secret in (key, key[8:], *PASSWORDS.values(), SECRET, "a_wrong_password_of_bob", "0123456789abcdefWRONG"):
-        assert secret not in dump
-        assert secret not in accounts.log
-
-
-def test_an_administrator_sees_principals_and_makes_keys_for_them(
-    as_user: Callable[[str], httpx.Client], accounts: RunningHttpServer
-) -> None:
-    alice, bob = as_user("alice"), as_user("bob")
-    uuid = alice.get("/api/auth/whoami").json()["uuid"]
-    assert alice.get("/api/auth/principal").status_code == 401
-    assert uuid in [one["uuid"] for one in bob.get("/api/auth/principal").json()]
-    shown = bob.get(f"/api/auth/principal/{uuid}").json()
-    assert {"identities", "roles", "scopes", "api_keys", "sessions"} <= shown.keys()
-    assert shown["identities"][0]["id"] == "alice"
-    assert bob.get("/api/auth/principal/nope").status_code == 404
-    key = bob.post(f"/api/auth/principal/{uuid}/apikey", json={"expires_in": 60}).json()["secret"]
-    with accounts.client(Authorization=f"ApiKey {key}") as client:
-        assert client.get("/api/auth/whoami").json()["uuid"] == uuid
-    metrics = bob.get("/metrics")
-    assert metrics.status_code == 200
-    assert 'path="/api/auth/principal"' in metrics.text
-
-
 def test_too_many_wrong_passwords_of_one_user_are_429(
     start_server: Callable[..., RunningHttpServer], manager_with_environment: ContractManager
 ) -> None:
@@ -359,6 +274,7 @@ def test_too_many_wrong_passwords_of_one_user_are_429(
 # Modes -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("http-api", "anonymous access", "configuration: --public before file")
 def test_the_public_may_read_the_status_and_nothing_else(
     start_server: Callable[..., RunningHttpServer], manager_with_environment: ContractManager
 ) -> None:
@@ -370,6 +286,7 @@ def test_the_public_may_read_the_status_and_nothing_else(
             assert httpx.request(route.verb, server.url + path_of(route), json={}).status_code == 401, route
 
 
+@pytest.mark.row("http-api", "single user: a key is made and shown")
 def test_a_server_without_a_key_makes_one_and_shows_it(
     start_server: Callable[..., RunningHttpServer], manager_with_environment: ContractManager
 ) -> None:
@@ -390,3 +307,17 @@ def test_accounts_and_sessions_outlive_the_server(
     answer = httpx.post(f"{server.url}/api/auth/session/refresh", json={"refresh_token": tokens["refresh_token"]})
     assert answer.status_code == 200
     assert (tmp_path / "bluesky_httpserver.sqlite").exists()
+
+
+@pytest.mark.row("http-api", "a user removed from the policy is 401")
+def test_a_session_of_a_user_who_is_in_the_policy_no_more_is_not_refreshed(
+    start_server: Callable[..., RunningHttpServer], manager_with_environment: ContractManager
+) -> None:
+    tokens = log_in(start_server(manager_with_environment, configuration=CONFIGURATION), "alice").json()
+    arguments = CONFIGURATION["api_access"]["args"]
+    others = {name: user for name, user in arguments["users"].items() if name != "alice"}
+    policy = {**CONFIGURATION["api_access"], "args": {**arguments, "users": others}}
+    server = start_server(manager_with_environment, configuration={**CONFIGURATION, "api_access": policy})
+    answer = httpx.post(f"{server.url}/api/auth/session/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert answer.status_code == 401
+    assert answer.json()["detail"].startswith("Permissions for the user are revoked")

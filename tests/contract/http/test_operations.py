@@ -67,6 +67,7 @@ def test_every_operation_of_the_contract_has_a_route() -> None:
     assert wanted - routes == set()
 
 
+@pytest.mark.row("http-api", "the scope of each operation", "plans/existing needs credentials")
 def test_every_route_has_a_scope_that_exists_or_is_open_on_purpose() -> None:
     open_paths = {route.path for route in HTTP_ROUTES if route.scope == PUBLIC}
     assert open_paths == {
@@ -81,6 +82,7 @@ STRICT_ROUTES = [route for route in MANAGER_ROUTES if route.form == "json" and r
 
 
 @pytest.mark.parametrize("route", STRICT_ROUTES, ids=lambda route: f"{route.verb} {route.path}")
+@pytest.mark.row("http-api", "an unknown key is 400")
 def test_an_unknown_key_is_400_and_names_it(route: Route, http: httpx.Client) -> None:
     response = http.request(route.verb, route.path, json={"nonsense": 1})
     assert response.status_code == 400
@@ -88,6 +90,7 @@ def test_an_unknown_key_is_400_and_names_it(route: Route, http: httpx.Client) ->
 
 
 @pytest.mark.parametrize("route", [*MANAGER_ROUTES, *SERVER_ROUTES], ids=lambda route: f"{route.verb} {route.path}")
+@pytest.mark.row("http-api", "a missing or wrong body is 422")
 def test_a_body_that_is_required_is_422_when_it_is_missing(route: Route, http: httpx.Client) -> None:
     assert route.body_required == (route.path.removeprefix("/api") in BODY_REQUIRED)
     if route.body_required:
@@ -104,23 +107,27 @@ def test_a_body_that_is_no_mapping_is_422(body: bytes, http: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("key", ["user", "user_group"])
+@pytest.mark.row("http-api", "user and group are the server's")
 def test_the_caller_cannot_name_another_user_or_group(key: str, http: httpx.Client) -> None:
     response = http.post("/api/queue/item/add", json={"item": COUNT, key: "root"})
     assert response.status_code == 400
 
 
+@pytest.mark.row("http-api", "a refusal by the manager is 200", "a missing body is an empty one")
 def test_a_refusal_by_the_manager_is_200(http: httpx.Client) -> None:
     reply = _ok(http.post("/api/queue/item/add", json={}))
     assert reply["success"] is False
     assert reply["msg"]
 
 
+@pytest.mark.row("http-api", "GET /", "GET /ping", "GET /status", "reload reads anew")
 def test_status_ping_and_root_are_the_status(http: httpx.Client, manager: ContractManager) -> None:
     for path in ("/api/", "/api/ping", "/api/status"):
         assert _ok(http.get(path)).keys() == manager.status().keys()
     assert _ok(http.request("GET", "/api/status", json={"reload": True}))["manager_state"] == "idle"
 
 
+@pytest.mark.row("http-api", "/api is redirected to /api/")
 def test_api_without_a_slash_is_redirected(http: httpx.Client) -> None:
     response = http.get("/api")
     assert (response.status_code, response.headers["location"]) == (307, "/api/")
@@ -132,12 +139,28 @@ def test_status_is_never_older_than_what_the_same_client_did(http: httpx.Client)
         assert _ok(http.get("/api/status"))["items_in_queue"] == number
 
 
+@pytest.mark.row("http-api", "resource policy", "single user")
 def test_items_carry_the_name_of_the_principal_and_the_group_of_the_policy(http: httpx.Client) -> None:
     item = _ok(http.post("/api/queue/item/add", json={"item": COUNT}))["item"]
     assert isinstance(item, dict)
     assert (item["user"], item["user_group"]) == ("UNAUTHENTICATED_SINGLE_USER", "primary")
 
 
+@pytest.mark.row(
+    "http-api",
+    "GET /queue/get",
+    "POST /queue/clear",
+    "POST /queue/item/add",
+    "POST /queue/item/add/batch",
+    "POST /queue/item/update",
+    "GET /queue/item/get",
+    "POST /queue/item/remove",
+    "POST /queue/item/remove/batch",
+    "POST /queue/item/move",
+    "POST /queue/item/move/batch",
+    "parameters of GET in a JSON body",
+    "parameters of GET in the query",
+)
 def test_items_are_added_read_updated_moved_and_removed(http: httpx.Client) -> None:
     def uids() -> list[str]:
         items = _ok(http.get("/api/queue/get"))["items"]
@@ -174,6 +197,7 @@ def test_numbers_that_are_not_in_json_pass_unchanged(http: httpx.Client) -> None
         assert b'"n":' + number in text
 
 
+@pytest.mark.row("http-api", "POST /queue/mode/set")
 def test_modes_are_set_by_mode_or_flat(http: httpx.Client) -> None:
     for body in ({"mode": {"loop": True}}, {"loop": True}):
         assert _ok(http.post("/api/queue/mode/set", json=body))["success"] is True
@@ -182,6 +206,15 @@ def test_modes_are_set_by_mode_or_flat(http: httpx.Client) -> None:
     assert http.post("/api/queue/mode/set", json={"loop": True, "mode": {}}).status_code == 400
 
 
+@pytest.mark.row(
+    "http-api",
+    "POST /queue/start",
+    "POST /queue/stop",
+    "POST /queue/stop/cancel",
+    "POST /queue/autostart",
+    "GET /history/get",
+    "POST /history/clear",
+)
 def test_the_queue_is_started_stopped_and_its_history_read(http: httpx.Client, manager: ContractManager) -> None:
     _ok(http.post("/api/queue/item/add/batch", json={"items": [COUNT, STOP_INSTRUCTION]}))
     assert _ok(http.post("/api/queue/start"))["success"] is True
@@ -196,6 +229,18 @@ def test_the_queue_is_started_stopped_and_its_history_read(http: httpx.Client, m
     assert _ok(http.post("/api/queue/stop/cancel"))["success"] is True
 
 
+@pytest.mark.row(
+    "http-api",
+    "POST /re/pause",
+    "POST /re/resume",
+    "POST /re/stop",
+    "POST /re/abort",
+    "POST /re/halt",
+    "POST /re/runs",
+    "GET /re/runs/active",
+    "GET /re/runs/open",
+    "GET /re/runs/closed",
+)
 def test_the_run_engine_is_paused_resumed_stopped_aborted_and_halted(
     http: httpx.Client, manager: ContractManager
 ) -> None:
@@ -212,11 +257,29 @@ def test_the_run_engine_is_paused_resumed_stopped_aborted_and_halted(
         held.end()
 
 
+@pytest.mark.row("http-api", "POST /environment/destroy", "GET /re/metadata")
+def test_the_environment_is_destroyed_and_has_no_metadata_then(http: httpx.Client, manager: ContractManager) -> None:
+    assert _ok(http.get("/api/re/metadata"))["success"] is True
+    assert _ok(http.post("/api/environment/destroy"))["success"] is True
+    manager.wait_status(lambda s: not s["worker_environment_exists"] and s["manager_state"] == "idle")
+    assert _ok(http.get("/api/re/metadata"))["success"] is False
+
+
+@pytest.mark.row("http-api", "POST /queue/item/execute")
 def test_an_item_is_executed_outside_of_the_queue(http: httpx.Client, manager: ContractManager) -> None:
     assert _ok(http.post("/api/queue/item/execute", json={"item": COUNT}))["success"] is True
     manager.wait_status(lambda s: s["items_in_history"] == 1 and s["manager_state"] == "idle")
 
 
+@pytest.mark.row(
+    "http-api",
+    "GET /plans/allowed",
+    "GET /plans/existing",
+    "GET /devices/allowed",
+    "GET /devices/existing",
+    "GET /permissions/get",
+    "GET /config/get",
+)
 def test_lists_of_plans_and_devices(http: httpx.Client) -> None:
     for name in ("plans_allowed", "plans_existing", "devices_allowed", "devices_existing"):
         reply = _ok(http.get(f"/api/{name.replace('_', '/')}"))
@@ -227,6 +290,7 @@ def test_lists_of_plans_and_devices(http: httpx.Client) -> None:
     assert "config" in _ok(http.get("/api/config/get"))
 
 
+@pytest.mark.row("http-api", "reduced plans")
 def test_reduced_plans_hold_what_a_form_needs(http: httpx.Client) -> None:
     for body in ({"params": {"reduced": "true"}}, {"json": {"reduced": True}}):
         count = _ok(http.request("GET", "/api/plans/existing", **body))["plans_existing"]["count"]  # type: ignore[arg-type, index]
@@ -245,12 +309,14 @@ def test_the_server_sleeps_a_sensible_time_only(body: dict[str, object], http: h
     assert http.request("GET", "/api/test/server/sleep", json=body).status_code == 400
 
 
+@pytest.mark.row("http-api", "GET /test/server/sleep")
 def test_the_server_sleeps(http: httpx.Client) -> None:
     before = time.monotonic()
     assert _ok(http.get("/api/test/server/sleep", params={"time": "0.2"})) == {"success": True, "msg": ""}
     assert time.monotonic() - before >= 0.2
 
 
+@pytest.mark.row("http-api", "an unknown path is 404")
 def test_paths_and_verbs_that_do_not_exist(http: httpx.Client) -> None:
     assert http.get("/api/nope").json() == {"detail": "Not Found"}
     for path in (
@@ -275,6 +341,7 @@ def test_head_is_get_without_the_body(http: httpx.Client) -> None:
     assert response.headers["content-length"] == http.get("/api/config/get").headers["content-length"]
 
 
+@pytest.mark.row("http-api", "Server-Timing")
 def test_every_reply_has_its_timing_and_headers_of_security(http: httpx.Client) -> None:
     for path in ("/api/status", "/api/nope", "/docs"):
         headers = http.get(path).headers
@@ -284,6 +351,7 @@ def test_every_reply_has_its_timing_and_headers_of_security(http: httpx.Client) 
         assert "default-src 'none'" in headers["content-security-policy"]
 
 
+@pytest.mark.row("http-api", "the OpenAPI document and its page")
 def test_the_document_names_every_operation_with_its_body_and_scope(http: httpx.Client) -> None:
     document = json.loads(http.get("/openapi.json").content)
     for route in HTTP_ROUTES:

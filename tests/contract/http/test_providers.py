@@ -17,6 +17,7 @@ from api_server import ApiServer, running_api_server
 from contract_manager import ContractManager
 from identity_providers import OpenIdProvider, running_postgres, running_slapd
 from running_http_server import KEY, RunningHttpServer
+from saml_provider import SamlProvider
 
 USERS = {"bob": {"roles": ["admin", "expert"]}, "eve": {"roles": ["observer"]}}
 POLICY: dict[str, Any] = {
@@ -43,6 +44,7 @@ def log_in(server: RunningHttpServer, name: str, password: str) -> httpx.Respons
 # PostgreSQL ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("http-api", "authenticator Dummy", "section database", "section api_access")
 def test_several_servers_share_accounts_in_postgresql(
     start_server: Start, manager_with_environment: ContractManager
 ) -> None:
@@ -94,6 +96,7 @@ _BASE = "ou=people,dc=example,dc=org"
     ],
     ids=["template", "templates", "lookup"],
 )
+@pytest.mark.row("http-api", "authenticator LDAP")
 def test_users_of_an_ldap_server_log_in(
     arguments: dict[str, Any], ldap_port: int, start_server: Start, manager_with_environment: ContractManager
 ) -> None:
@@ -125,6 +128,7 @@ def test_only_members_of_the_allowed_groups_log_in(
 # OpenID Connect --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("http-api", "authenticator OIDC", "GET /auth/provider/{provider}/code")
 def test_users_of_an_openid_provider_log_in(start_server: Start, manager_with_environment: ContractManager) -> None:
     with OpenIdProvider() as provider:
         arguments = {
@@ -161,9 +165,46 @@ def test_users_of_an_openid_provider_log_in(start_server: Start, manager_with_en
             assert httpx.get(f"{code}?{come_back()}").status_code == 401, claims
 
 
+# SAML ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("http-api", "authenticator SAML", "POST /auth/provider/{provider}/code")
+def test_users_of_a_saml_provider_log_in(start_server: Start, manager_with_environment: ContractManager) -> None:
+    provider = SamlProvider()
+    arguments = {"saml_settings": provider.settings, "attribute_name": "uid"}
+    server = start_server(manager_with_environment, configuration=configuration("SAMLAuthenticator", arguments))
+    code = f"{server.url}/api/auth/provider/toy/code"
+
+    def leave() -> str:
+        away = httpx.get(code)
+        assert away.status_code == 302
+        return away.headers["location"]
+
+    form = provider.answer(leave())
+    tokens = httpx.post(code, data=form)
+    assert tokens.status_code == 200, tokens.text + server.log
+    headers = {"Authorization": f"Bearer {tokens.json()['access_token']}"}
+    assert httpx.get(f"{server.url}/api/auth/whoami", headers=headers).json()["identities"][0]["id"] == "bob"
+    assert httpx.post(code, data=form).status_code == 401  # once only
+    for form in (
+        provider.answer(leave(), signed=False),
+        provider.answer(leave(), minutes=-5),
+        provider.answer(leave(), request="_another"),
+        provider.answer(leave(), audience="https://another.example.org"),
+        provider.answer(leave(), issuer="https://another.example.org"),
+        provider.answer(leave(), user="stranger"),
+        SamlProvider().answer(leave()),
+        {**provider.answer(leave()), "RelayState": "another"},
+        {"SAMLResponse": "nonsense", "RelayState": provider.answer(leave())["RelayState"]},
+    ):
+        assert httpx.post(code, data=form).status_code == 401
+    assert "Traceback" not in server.log
+
+
 # PAM -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("http-api", "authenticator PAM")
 def test_passwords_are_checked_by_pam(
     start_server: Start, manager_with_environment: ContractManager, tmp_path: Path
 ) -> None:
@@ -183,6 +224,7 @@ def test_passwords_are_checked_by_pam(
 # An access server ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("http-api", "policy ServerBased")
 def test_users_and_roles_come_from_an_access_server(
     start_server: Start, manager_with_environment: ContractManager
 ) -> None:

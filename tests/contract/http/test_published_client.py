@@ -130,6 +130,7 @@ def test_a_plan_is_paused_and_ended(end: str, client: Client, manager: ContractM
     client.do("wait_for_idle", timeout=20)
 
 
+@pytest.mark.row("http-api", "POST /environment/open", "POST /environment/close")
 def test_the_environment_is_closed_and_opened(client: Client) -> None:
     client.do("environment_close")
     client.do("wait_for_idle", timeout=20)
@@ -149,20 +150,24 @@ def test_a_refusal_is_an_error_of_the_library(client: Client) -> None:
         client.do("status", reload=True)
 
 
+def reaches(row: str, method: str, **arguments: Any) -> Any:
+    return pytest.param(method, arguments, marks=pytest.mark.row("http-api", row))
+
+
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [
-        ("environment_update", {}),
-        ("permissions_reload", {}),
-        ("permissions_set", {"user_group_permissions": {"user_groups": 1}}),
-        ("script_upload", {"script": "a = 1"}),
-        ("function_execute", {"item": BFunc("nothing")}),
-        ("task_status", {"task_uid": "x"}),
-        ("task_result", {"task_uid": "x"}),
-        ("kernel_interrupt", {}),
-        ("lock", {"lock_key": "key", "environment": True}),
-        ("lock_info", {}),
-        ("unlock", {"lock_key": "key"}),
+        reaches("POST /environment/update", "environment_update"),
+        reaches("POST /permissions/reload", "permissions_reload"),
+        reaches("POST /permissions/set", "permissions_set", user_group_permissions={"user_groups": 1}),
+        reaches("POST /script/upload", "script_upload", script="a = 1"),
+        reaches("POST /function/execute", "function_execute", item=BFunc("nothing")),
+        reaches("GET /task/status", "task_status", task_uid="x"),
+        reaches("GET /task/result", "task_result", task_uid="x"),
+        reaches("POST /kernel/interrupt", "kernel_interrupt"),
+        reaches("POST /lock", "lock", lock_key="key", environment=True),
+        reaches("GET /lock/info", "lock_info"),
+        reaches("POST /unlock", "unlock", lock_key="key"),
     ],
 )
 def test_every_other_method_reaches_the_manager(method: str, arguments: dict[str, Any], client: Client) -> None:

@@ -29,6 +29,7 @@ def raw(server: RunningHttpServer, data: bytes, *, timeout: float = 10) -> bytes
 # Bad input -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("http-api", "section server_configuration")
 def test_a_body_that_is_too_long_is_413(
     start_server: Callable[..., RunningHttpServer], manager: ContractManager
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_client_that_goes_away_in_the_middle_harms_nobody(server: RunningHttpS
     assert "Traceback" not in server.log
 
 
+@pytest.mark.row("http-api", "CORS", "section allow_origins")
 def test_pages_of_admitted_origins_may_read_replies(
     start_server: Callable[..., RunningHttpServer], manager: ContractManager
 ) -> None:
@@ -125,6 +127,7 @@ def test_pages_of_admitted_origins_may_read_replies(
 # The manager's absence -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("http-api", "section qserver_zmq_configuration")
 def test_without_a_manager_requests_are_503_and_say_when_to_come_again(
     start_server: Callable[..., RunningHttpServer], manager: ContractManager
 ) -> None:
@@ -143,6 +146,7 @@ def test_without_a_manager_requests_are_503_and_say_when_to_come_again(
         assert client.get("/api/status").status_code == 408
 
 
+@pytest.mark.row("http-api", "a silent manager is 408", "POST /manager/stop", "POST /test/manager/kill")
 def test_a_manager_that_does_not_answer_is_408_and_one_that_comes_back_is_used_again(
     start_server: Callable[..., RunningHttpServer], start_manager: Callable[..., ContractManager]
 ) -> None:
@@ -219,6 +223,7 @@ async def dump():
 """
 
 
+@pytest.mark.row("http-api", "custom routers")
 def test_custom_routers_are_below_api_and_behind_the_same_credentials(
     start_server: Callable[..., RunningHttpServer], manager: ContractManager, tmp_path: Path
 ) -> None:
@@ -230,24 +235,6 @@ def test_custom_routers_are_below_api_and_behind_the_same_credentials(
         assert client.get("/api/beam/current").json() == {"current": 5, "user": "UNAUTHENTICATED_SINGLE_USER"}
         assert "admin:metrics" in client.post("/api/beam/dump").json()["detail"]
         assert client.get("/api/nope").status_code == 404
-
-
-def test_paths_of_the_first_version_are_served_on_request_only(
-    start_server: Callable[..., RunningHttpServer], manager: ContractManager, server: RunningHttpServer
-) -> None:
-    assert httpx.get(f"{server.url}/status").status_code == 404
-    old = start_server(manager, configuration={"server_configuration": {"legacy_endpoints": True}})
-    with old.client() as client:
-        assert client.get("/").json()["manager_state"] == "idle"
-        plan = {"name": "count", "args": [["det"]]}
-        added = [client.post("/queue/plan/add", json={"plan": plan}).json() for _ in range(2)]
-        assert added[0]["plan"]["item_uid"] == added[0]["item"]["item_uid"]
-        before_last = client.post("/queue/plan/add", json={"plan": plan, "pos": -1}).json()["plan"]["item_uid"]
-        assert [item["item_uid"] for item in client.get("/queue/get").json()["items"]][1] == before_last
-        assert client.post("/queue/plan/get", json={}).json()["plan"]["item_uid"] == added[1]["plan"]["item_uid"]
-        assert client.post("/queue/plan/remove", json={}).json()["qsize"] == 2
-        assert client.post("/queue/clear", content=b"").json()["success"] is True
-        assert client.get("/api/status").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -273,6 +260,7 @@ def test_paths_of_the_first_version_are_served_on_request_only(
         ),
     ],
 )
+@pytest.mark.row("http-api", "single user: key of letters and digits")
 def test_a_configuration_that_cannot_be_used_ends_the_program_with_a_sentence(
     configuration: dict[str, object], words: str, start_server: Callable[..., RunningHttpServer], tmp_path: Path
 ) -> None:
@@ -289,3 +277,28 @@ def test_a_port_that_is_taken_ends_the_program_with_a_sentence(server: RunningHt
     second.start(wait=False)
     assert second.wait_end() == 3
     assert "cannot listen at localhost" in second.log
+
+
+@pytest.mark.row(
+    "http-api",
+    *("section uvicorn", "section resource_access", "section metrics", "the line that says the server has started"),
+)
+def test_a_file_sets_address_prefix_group_and_metrics(
+    start_server: Callable[..., RunningHttpServer], manager: ContractManager
+) -> None:
+    group = {"policy": "bluesky_httpserver.authorization:DefaultResourceAccessControl"}
+    server = start_server(
+        manager,
+        configuration={
+            "uvicorn": {"host": "127.0.0.1", "port": 1, "root_path": "/beamline"},
+            "resource_access": {**group, "args": {"default_group": "test_user"}},
+            "metrics": {"prometheus": False},
+        },
+        options=["--host=localhost"],  # the command line beats the file; so does --port
+    )
+    assert "Bluesky HTTP Server started successfully" in server.log
+    with server.client(**HEADERS) as client:
+        assert client.get("/openapi.json").json()["servers"] == [{"url": "/beamline"}]
+        item = {"item_type": "instruction", "name": "queue_stop"}
+        assert client.post("/api/queue/item/add", json={"item": item}).json()["item"]["user_group"] == "test_user"
+        assert client.get("/metrics").status_code in (401, 404)

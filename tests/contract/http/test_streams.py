@@ -67,6 +67,13 @@ def speak(manager: ContractManager) -> Callable[[], None]:
 # Polling ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row(
+    "http-api",
+    "GET /console_output_update",
+    "GET /console_output/uid",
+    "console update: an unknown uid begins now",
+    "console update: ALL",
+)
 def test_messages_since_one_of_them_are_what_came_after_it(http: httpx.Client, speak: Callable[[], None]) -> None:
     start = get(http, "/console_output_update", last_msg_uid="unknown")
     assert start["console_output_msgs"] == []
@@ -84,6 +91,7 @@ def test_messages_since_one_of_them_are_what_came_after_it(http: httpx.Client, s
     assert http.request("GET", "/api/console_output_update", json={"last_msg_uid": 1}).status_code == 400
 
 
+@pytest.mark.row("http-api", "GET /console_output")
 def test_the_text_has_as_many_lines_as_were_asked_for(http: httpx.Client, speak: Callable[[], None]) -> None:
     speak()
     wait_for_console(http, "completed")
@@ -109,6 +117,7 @@ def test_the_stream_of_lines_is_numbered_and_replayed(
             assert json.loads(next(stream.iter_lines())) == second
 
 
+@pytest.mark.row("http-api", "GET /stream_console_output")
 def test_the_legacy_stream_is_mappings_without_separators(server: RunningHttpServer, speak: Callable[[], None]) -> None:
     with server.client(**HEADERS) as client, client.stream("GET", "/api/stream_console_output") as stream:
         assert stream.headers["content-type"].startswith("text/plain")
@@ -126,6 +135,7 @@ def test_the_legacy_stream_is_mappings_without_separators(server: RunningHttpSer
 # Websockets ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("http-api", "WS /console_output/ws", "websockets with the header")
 def test_frames_of_the_console_join_to_its_text(
     http: httpx.Client, server: RunningHttpServer, speak: Callable[[], None]
 ) -> None:
@@ -136,6 +146,7 @@ def test_frames_of_the_console_join_to_its_text(
 
 
 @pytest.mark.parametrize("path", ["/status/ws", "/info/ws"])
+@pytest.mark.row("http-api", "WS /status/ws", "WS /info/ws")
 def test_the_status_is_sent_when_it_changes(path: str, server: RunningHttpServer, manager: ContractManager) -> None:
     with open_websocket(server, path) as connection:
         manager.add(QUICK)

@@ -44,6 +44,14 @@ def upload(http: httpx.Client, name: str, content: bytes, **data: str) -> httpx.
 
 
 @pytest.mark.parametrize(("name", "content"), [("plans.csv", csv_of(ROWS)), ("PLANS.XLSX", xlsx_of(ROWS))])
+@pytest.mark.row(
+    "http-api",
+    "POST /queue/upload/spreadsheet",
+    "spreadsheet: the reply of a batch",
+    "spreadsheet: csv",
+    "spreadsheet: xls",
+    "spreadsheet: xlsx",
+)
 def test_plans_are_added_as_one_batch(name: str, content: bytes, http: httpx.Client) -> None:
     reply = upload(http, name, content).json()
     assert (reply["success"], reply["msg"], reply["qsize"], len(reply["results"])) == (True, "", 2, 2)
@@ -58,6 +66,7 @@ def test_plans_are_added_as_one_batch(name: str, content: bytes, http: httpx.Cli
     assert first["user"] == "UNAUTHENTICATED_SINGLE_USER"
 
 
+@pytest.mark.row("http-api", "spreadsheet: cells are literals")
 def test_cells_are_never_evaluated(http: httpx.Client, tmp_path: Path) -> None:
     mark = tmp_path / "evaluated"
     evil = f"__import__('pathlib').Path({str(mark)!r}).touch()"
@@ -82,6 +91,7 @@ def test_cells_are_never_evaluated(http: httpx.Client, tmp_path: Path) -> None:
         ("", b"", "is not supported"),
     ],
 )
+@pytest.mark.row("http-api", "spreadsheet: a file that cannot be read", "spreadsheet: an unsupported extension")
 def test_a_file_that_cannot_be_read_is_200_and_not_a_success(
     name: str, content: bytes, words: str, http: httpx.Client
 ) -> None:
@@ -118,6 +128,7 @@ def spreadsheet_to_plan_list(*, spreadsheet_file, file_name, data_type, user):
 """
 
 
+@pytest.mark.row("http-api", "spreadsheet: custom function, and None for the default one")
 def test_a_custom_module_may_process_the_file(
     start_server: Callable[..., RunningHttpServer], manager: ContractManager, tmp_path: Path
 ) -> None:

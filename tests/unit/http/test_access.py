@@ -18,6 +18,15 @@ from queueserver_http.limits import FailedLogins
 from queueserver_http.scopes import DEFAULT_ROLES, SCOPES
 
 
+@pytest.mark.row(
+    "http-api",
+    "role unauthenticated_public",
+    "role observer",
+    "role user",
+    "role advanced",
+    "role expert",
+    "role admin",
+)
 def test_roles_have_the_scopes_of_the_contract() -> None:
     reads = {scope for scope in SCOPES if scope.startswith("read:")}
     operate = {"write:queue:edit", "write:queue:control", "write:manager:control", "write:plan:control"} | {
@@ -36,6 +45,7 @@ def test_roles_have_the_scopes_of_the_contract() -> None:
     assert DEFAULT_ROLES["unauthenticated_single_user"] == single_user
 
 
+@pytest.mark.row("http-api", "roles changed by the policy", "policy Basic")
 def test_roles_are_changed_by_the_policy() -> None:
     policy = BasicAPIAccessControl(
         roles={

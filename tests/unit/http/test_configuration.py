@@ -51,6 +51,12 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("QSERVER_HTTP_SERVER_DATABASE_POOL_PRE_PING", "0", "database.pool_pre_ping", False),
     ],
 )
+@pytest.mark.row(
+    "http-api",
+    "configuration: environment variables",
+    "configuration: deprecated variables",
+    "configuration: lists of modules",
+)
 def test_variables_of_the_environment(name: str, value: str, path: str, expected: object) -> None:
     found: object = load(environ={name: value})
     for part in path.split("."):
@@ -58,6 +64,13 @@ def test_variables_of_the_environment(name: str, value: str, path: str, expected
     assert found == expected
 
 
+@pytest.mark.row(
+    "http-api",
+    "configuration: file",
+    "configuration: variables in the file",
+    "configuration: file before environment",
+    "section authentication",
+)
 def test_a_file_beats_the_environment_and_public_beats_both(tmp_path: Path) -> None:
     file = write(
         tmp_path / "c.yml", "authentication:\n  single_user_api_key: ${KEY}\n  allow_anonymous_access: false\n"
@@ -74,6 +87,7 @@ def test_a_file_beats_the_environment_and_public_beats_both(tmp_path: Path) -> N
     assert configuration.authentication.allow_anonymous_access is True
 
 
+@pytest.mark.row("http-api", "configuration: directory", "configuration: a section in one file only")
 def test_sections_may_be_in_several_files_but_each_in_one_only(tmp_path: Path) -> None:
     write(tmp_path / "a.yml", "uvicorn: {port: 1}\n")
     write(tmp_path / "b.yaml", "allow_origins: [http://a]\n")

@@ -52,6 +52,7 @@ def test_the_second_column_is_the_positional_arguments(cell: str, arguments: lis
     assert plan.get("args") == arguments
 
 
+@pytest.mark.row("http-api", "spreadsheet: columns, empty names and cells")
 def test_rows_without_a_name_are_skipped_and_empty_cells_are_not_given() -> None:
     assert plans("name,args,a,b\n,1,2,3\ncount,,,4\n\n") == [{"item_type": "plan", "name": "count", "kwargs": {"b": 4}}]
 

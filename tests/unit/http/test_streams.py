@@ -91,6 +91,7 @@ def test_an_identifier_of_another_server_or_of_nothing_gives_no_messages() -> No
     asyncio.run(run())
 
 
+@pytest.mark.row("http-api", "the status is at most 0.4 s old")
 def test_a_change_while_the_status_is_read_keeps_it_out_of_the_cache() -> None:
     async def run() -> None:
         replies = iter(range(100))

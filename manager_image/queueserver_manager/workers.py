@@ -249,6 +249,11 @@ class Workers:
         _log.warning("The worker of opening %s is on its way out: %s.", opening_id, cause)
         self._service.carry_out(worker_events.worker_ending(self._core, opening_id, cause, time.time()))
 
+    def opening_waits(self, opening_id: str, reason: str) -> None:
+        """The launcher sees what keeps the worker from coming up."""
+        _log.warning("The environment is not open yet: %s", reason)
+        self._service.carry_out(worker_events.opening_waits(self._core, opening_id, reason, time.time()))
+
     def opening_failed(self, opening_id: str, reason: str) -> None:
         """The launcher sees that no worker will come up."""
         _log.error("The environment cannot be opened: %s", reason)

@@ -44,7 +44,7 @@ FIELDS = {
     "store": ("string", "`connected`, or `away` while Redis does not answer. **Addition.**"),
     "environment_error": (
         "string",
-        "Why the last opening failed or the last environment was lost; empty after a successful opening. **Addition.**",
+        "Why the last opening failed or the last environment was lost, or what a slow opening waits for. **Addition.**",
     ),
 }
 

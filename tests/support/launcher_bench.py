@@ -33,6 +33,7 @@ class Reports:
     found: list[Record] = field(default_factory=list)
     ends: list[WorkerEnd] = field(default_factory=list)
     endings: list[str] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
@@ -46,6 +47,9 @@ class Reports:
 
     def worker_ending(self, opening_id: str, cause: str) -> None:
         self.endings.append(cause)
+
+    def opening_waits(self, opening_id: str, reason: str) -> None:
+        self.waits.append(reason)
 
     def opening_failed(self, opening_id: str, reason: str) -> None:
         self.failures.append(reason)
@@ -76,11 +80,18 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def running(
-        self, *, deadline: float = 60.0, adopt: Record | str = "", now: Callable[[], float] = time.time
+        self,
+        *,
+        deadline: float = 60.0,
+        adopt: Record | str = "",
+        now: Callable[[], float] = time.time,
+        patience: float = 60.0,
     ) -> AsyncIterator[KubernetesLauncher]:
         """A launcher that has begun; `adopt` is the record of an opening, or "unrecorded"."""
         api = ApiServer("127.0.0.1", str(self.road.port), self.world.token_dir)
-        self.launcher = KubernetesLauncher(api, self.world.namespace, QUEUE_SERVER, self.reports, deadline, now)
+        self.launcher = KubernetesLauncher(
+            api, self.world.namespace, QUEUE_SERVER, self.reports, deadline, now, patience
+        )
         if adopt:
             assert self.launcher.adopt(self.opening_id, None if adopt == "unrecorded" else adopt) is None
         self.launcher.begin()

@@ -147,7 +147,7 @@ class State:
     """Requests that were carried out, by the key that their client gave them; oldest first."""
     environment: Environment | None = None
     environment_error: str = ""
-    """Why the last opening failed or the last environment was lost; empty after a successful opening."""
+    """Why the last opening failed or the last environment was lost, or what this one has been waiting for."""
     worker_ending: str = ""
     """How the worker is being ended by somebody else ("the worker's pod was deleted"); not stored."""
     permissions_source: str = ""

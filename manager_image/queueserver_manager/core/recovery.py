@@ -163,6 +163,8 @@ def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: fr
     if core.lists.permissions is not None:  # they may have changed since the worker was told
         d.cause(TellWorker(core.new_uid(), SetPermissions(items.encode(core.lists.permissions.as_mapping()))))
     state.link = LinkState.ATTACHED
+    if environment.stage is EnvironmentStage.OPENING:
+        state.environment_error = ""  # whatever the opening waited for has come
     state.snapshot = hello.snapshot
     lost = lost_writes(core, hello)
     if environment.stage is EnvironmentStage.OPENING and hello.phase is EnvironmentPhase.READY and lost:

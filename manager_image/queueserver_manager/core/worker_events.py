@@ -245,18 +245,29 @@ def launch_failed(core: Core, opening_id: str, reason: str, now: float) -> Decis
     return conclude(core, d, now)
 
 
+def opening_waits(core: Core, opening_id: str, reason: str, now: float) -> Decision:
+    """No worker has come up for the opening yet; `reason` is a sentence, which stands until one does."""
+    if _no_worker_yet(core, opening_id):
+        core.state.environment_error = reason
+    return conclude(core, Decision(), now)
+
+
 def opening_failed(core: Core, opening_id: str, reason: str, now: float) -> Decision:
     """No worker will come up for the opening (image, place on a node, instrument); `reason` is a sentence."""
     d = Decision()
+    if _no_worker_yet(core, opening_id):
+        _fail(core, d, reason, keep_remains=False)
+    return conclude(core, d, now)
+
+
+def _no_worker_yet(core: Core, opening_id: str) -> bool:
     environment = core.state.environment
-    if (
+    return (
         environment is not None
         and environment.opening_id == opening_id
         and environment.stage is EnvironmentStage.OPENING
         and core.state.link is not LinkState.ATTACHED
-    ):
-        _fail(core, d, reason, keep_remains=False)
-    return conclude(core, d, now)
+    )
 
 
 def worker_ending(core: Core, opening_id: str, cause: str, now: float) -> Decision:

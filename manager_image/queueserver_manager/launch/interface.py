@@ -107,6 +107,9 @@ class LaunchReports(Protocol):
     def worker_ending(self, opening_id: str, cause: str) -> None:
         """Somebody else is ending the worker."""
 
+    def opening_waits(self, opening_id: str, reason: str) -> None:
+        """No worker has come up for some time; `reason` is a sentence."""
+
     def opening_failed(self, opening_id: str, reason: str) -> None:
         """No worker will come up; `reason` is a sentence. What is left of the opening is to be killed."""
 

@@ -31,6 +31,9 @@ KEPT_FOR = 24 * 3600.0
 _TIDY_PERIOD = 3600.0
 """Seconds between two looks for what was kept long enough."""
 
+_PATIENCE = 10.0
+"""Seconds after which an opening tells what it waits for."""
+
 _SLACK = 3.0
 """Seconds after a deadline: the operator, who keeps it too, may have the better sentence."""
 
@@ -46,12 +49,16 @@ class KubernetesLauncher:
         reports: LaunchReports,
         opening_deadline: float,
         clock: Callable[[], float] = time.time,
+        patience: float = _PATIENCE,
     ) -> None:
-        """`opening_deadline`: seconds until the worker of an opening has to have introduced itself."""
+        """Seconds: `opening_deadline` until an opening's worker has to have introduced itself, `patience` until it
+        is told what that waits for.
+        """
         self._queue_server = queue_server
         self._reports = reports
         self._deadline = opening_deadline
         self._clock = clock
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._api = Environments(api, namespace, queue_server)
         self._openings: dict[str, Opening] = {}
@@ -175,6 +182,7 @@ class KubernetesLauncher:
         opening = Opening(opening_id, environment_name(self._queue_server, opening_id))
         self._openings[opening_id] = opening
         opening.timers.append(self._loop.call_later(self._deadline + _SLACK, self._overdue, opening))
+        opening.timers.append(self._loop.call_later(self._patience, self._slow, opening))
         return opening
 
     async def _make(self, opening: Opening) -> None:
@@ -212,6 +220,16 @@ class KubernetesLauncher:
         opening.cancel_timers()
         self._openings.pop(opening.opening_id, None)
         self._api.delete(opening.name, "")
+
+    def _slow(self, opening: Opening) -> None:
+        opening.slow = True
+        self._tell_what_it_waits_for(opening)
+
+    def _tell_what_it_waits_for(self, opening: Opening) -> None:
+        reason = waits_for(self._environments.get(opening.name), opening.pod)
+        if opening.slow and reason != opening.awaited:
+            opening.awaited = reason
+            self._reports.opening_waits(opening.opening_id, reason)
 
     def _overdue(self, opening: Opening) -> None:
         environment = self._environments.get(opening.name)
@@ -253,6 +271,7 @@ class KubernetesLauncher:
                 self._fail(opening, reason)
             case Going(ending):
                 self._tell_ending(opening, ending)
+                self._tell_what_it_waits_for(opening)
 
     def _tell_ending(self, opening: Opening, cause: str) -> None:
         if cause and not opening.killed and opening.first("ending"):

@@ -33,6 +33,10 @@ class Opening:
     told: set[str] = field(default_factory=set)
     """Reports that are made once."""
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    slow: bool = False
+    """It takes long: what it waits for is told."""
+    awaited: str = ""
+    """What it waits for, as it was told last."""
 
     def take_environment(self, found: EnvironmentView | None, asked: float) -> EnvironmentView | None:
         """Take the object of this opening's name from a view whose list was asked for at `asked`; None: it is gone.
@@ -78,6 +82,7 @@ class Opening:
 
     def cancel_timers(self) -> None:
         """Nothing is waited for any more."""
+        self.slow = False
         for timer in self.timers:
             timer.cancel()
         self.timers.clear()

@@ -140,6 +140,29 @@ def test_an_opening_whose_worker_does_not_come_fails_at_its_deadline_and_tells_w
     bench.run(scenario)
 
 
+def test_a_slow_opening_tells_what_it_waits_for_whenever_that_changes(bench: Bench) -> None:
+    async def scenario() -> None:
+        async with bench.running(patience=0.2):
+            await bench.open()
+            await bench.until(lambda: bench.reports.waits, "the first news")
+            bench.world.make_pod(bench.name)
+            bench.world.place_pod(bench.name)
+            await bench.until(lambda: len(bench.reports.waits) == 2, "the second news")
+            assert bench.reports.waits == ["There is no pod: is the operator running?", "Its pod has not reported."]
+
+    bench.run(scenario)
+
+
+def test_an_opening_that_takes_no_longer_than_usual_tells_nothing(bench: Bench) -> None:
+    async def scenario() -> None:
+        async with bench.running(patience=60.0):
+            await bench.open_with_pod()
+            await bench.seen()
+            assert bench.reports.waits == []
+
+    bench.run(scenario)
+
+
 def test_the_next_manager_watches_the_worker_of_a_recorded_opening(bench: Bench) -> None:
     async def scenario() -> None:
         async with bench.running():

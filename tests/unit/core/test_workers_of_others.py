@@ -253,6 +253,20 @@ def test_an_opening_that_cannot_come_up_fails_with_the_reason_and_nothing_of_it_
     assert core.state.environment_error == "The image cannot be pulled."
 
 
+def test_what_an_opening_waits_for_stands_in_the_status_until_its_worker_comes() -> None:
+    core = cluster_core()
+    worker_events.environment_applied(core, "o", HANDLE, NOW)
+    worker_events.opening_waits(core, "another", "It is not this one.", NOW)
+    assert core.state.environment_error == ""
+    worker_events.opening_waits(core, "o", "There is no pod.", NOW)
+    assert core.state.environment_error == "There is no pod."
+    assert core.state.manager_state is ManagerState.CREATING_ENVIRONMENT
+    recovery.worker_hello(core, "o", hello(EnvironmentPhase.LOADING, next_seq=1, acked_seq=0), NOW, frozenset())
+    assert core.state.environment_error == ""
+    worker_events.opening_waits(core, "o", "Its pod has not reported.", NOW)
+    assert core.state.environment_error == ""
+
+
 def test_an_opening_whose_worker_is_attached_does_not_fail_by_word_of_others() -> None:
     core = opened()
     d = worker_events.opening_failed(core, "o", "The deadline has passed.", NOW)

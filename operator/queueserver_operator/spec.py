@@ -251,6 +251,10 @@ class EnvironmentTemplate:
     """Seconds from the request to destroy until the worker is killed."""
     ignore_invalid_plans: bool
     device_max_depth: int
+    create_run_engine: bool
+    """The worker makes the RunEngine."""
+    keep_run_engine: bool
+    """But not when the startup code has made one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,4 +380,6 @@ def _environment(parent: Mapping[str, Any]) -> EnvironmentTemplate:
         destroy_grace=integer(parent, "destroyGraceSeconds", default=5),
         ignore_invalid_plans=flag(parent, "ignoreInvalidPlans"),
         device_max_depth=integer(parent, "deviceMaxDepth"),
+        create_run_engine=text(parent, "runEngine") == "Create",
+        keep_run_engine=flag(parent, "keepRunEngine"),
     )

@@ -67,8 +67,6 @@ def _setting(setting: Setting) -> tuple[str, ...]:
     meaning = text(setting.help)
     if setting.flags:
         meaning += f" ({', '.join(f'`{flag}`: {value}' for flag, value in setting.flags)})"
-    if setting.deprecated:
-        meaning += f": {setting.deprecated}"
     if old := (*setting.deprecated_options, *setting.deprecated_variables):
         meaning += f". Deprecated spelling: {codes(old)}"
     return option, code(setting.key), code(setting.variable), _default(setting), f"{meaning.rstrip('.')}."

@@ -26,6 +26,10 @@ class WorkerConfig:
     permissions: dict[str, Any] | None = None
     ignore_invalid_plans: bool = False
     device_max_depth: int = 0
+    create_run_engine: bool = False
+    """The worker makes the RunEngine RE."""
+    keep_run_engine: bool = False
+    """But not when the startup code has made one."""
     lists_file: str = ""
     """Path of `existing_plans_and_devices.yaml` to bring up to date; empty: write none."""
     update_lists: str = "ENVIRONMENT_OPEN"

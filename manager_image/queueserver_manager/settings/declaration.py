@@ -49,8 +49,6 @@ class Setting:
     """The option takes one or more arguments."""
     exclusive: bool = False
     """Only one of the options marked so can be given."""
-    deprecated: str = ""
-    """Why the setting has no effect any more; a remark is logged when it is given."""
     secret: bool = False
     """The value is masked wherever settings are shown."""
 

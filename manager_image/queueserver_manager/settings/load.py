@@ -31,11 +31,9 @@ def load_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     from_config = read_config(config_path, environ) if isinstance(config_path, Path) else {}
     given = _merge(from_environment, from_config, from_arguments)
     notices += remarks
-    notices += [
-        Notice(logging.WARNING, f"{given[setting.name].origin} is deprecated and has no effect: {setting.deprecated}.")
-        for setting in SETTINGS
-        if setting.deprecated and setting.name in given
-    ]
+    if "keep_re" in given and "run_engine" not in given:
+        reason = "the RunEngine is the one that startup code makes as RE unless --run-engine is create"
+        notices.append(Notice(logging.WARNING, f"{given['keep_re'].origin} has no effect: {reason}."))
     _refuse_what_is_missing(given)
     check_cluster(given)
     return _settings(given, config_path), notices

@@ -67,6 +67,8 @@ class Settings:
     startup_module: str | None
     startup_profile: str | None
     ipython_dir: Path | None
+    run_engine: str
+    """"profile" or "create"."""
     keep_re: bool
 
     ignore_invalid_plans: bool
@@ -192,6 +194,8 @@ class Settings:
             permissions=permissions,
             ignore_invalid_plans=self.ignore_invalid_plans,
             device_max_depth=self.device_max_depth,
+            create_run_engine=self.run_engine == "create",
+            keep_run_engine=self.keep_re,
             lists_file=self.writable_lists_file,
             update_lists=self.update_existing_plans_and_devices,
             orphan_timeout=self.worker_idle_timeout,

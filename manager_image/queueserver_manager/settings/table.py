@@ -217,15 +217,23 @@ SETTINGS: tuple[Setting, ...] = (
         default_text="~/.ipython",
     ),
     Setting(
+        "run_engine",
+        Group.STARTUP,
+        Choice(("profile", "create")),
+        "profile",
+        "Where the RunEngine RE comes from: the startup code makes it (profile), or the worker does (create)",
+        option="--run-engine",
+        key="startup/run_engine",
+    ),
+    Setting(
         "keep_re",
         Group.STARTUP,
         OnOff(),
         False,
-        "Deprecated, without effect",
+        "With a RunEngine that the worker makes: make none when the startup code has made one",
         option="--keep-re",
         key="startup/keep_re",
         switch=True,
-        deprecated="the RunEngine is always the one that startup code creates as RE",
     ),
     # Plans, devices and permissions
     Setting(

@@ -122,6 +122,8 @@ def _worker_config(spec: QueueServerSpec, opening_id: str, link_server_public_ke
         "spool_dir": SPOOL_DIR,
         "ignore_invalid_plans": spec.environment.ignore_invalid_plans,
         "device_max_depth": spec.environment.device_max_depth,
+        "create_run_engine": spec.environment.create_run_engine,
+        "keep_run_engine": spec.environment.keep_run_engine,
         # In a cluster a worker waits for its manager without limit: deletion of the WorkerEnvironment ends it.
         "orphan_timeout": 0.0,
         "busy_orphan_timeout": 0.0,

@@ -21,7 +21,7 @@ from queueserver_worker.profile.home import problem_of_home
 from queueserver_worker.profile.revision import startup_revision
 from queueserver_worker.runtime.instrument_lock import InstrumentTakenError
 from queueserver_worker.runtime.outcome import error_text, error_traceback, printable
-from queueserver_worker.runtime.run_engine import Engine, find_run_engine
+from queueserver_worker.runtime.run_engine import Engine, find_run_engine, make_run_engine
 from queueserver_worker.runtime.state import WorkerState
 
 _log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class Environment:
         """Load the startup code and describe what it made; raises StartupError and PlanDescriptionError."""
         revision = config.startup_revision or startup_revision(config.startup)
         self._namespace = load_startup(config.startup)
+        if config.create_run_engine:
+            make_run_engine(self._namespace, keep=config.keep_run_engine)
         if run_engine := find_run_engine(self._namespace):
             self.engine = Engine(run_engine, state)
             self.engine.note("startup_revision", revision)

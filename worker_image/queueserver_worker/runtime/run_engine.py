@@ -48,6 +48,18 @@ def find_run_engine(namespace: Mapping[str, Any]) -> BlueskyEngine | None:
     return cast(BlueskyEngine, candidate)
 
 
+def make_run_engine(namespace: dict[str, Any], *, keep: bool) -> None:
+    """Put a RunEngine named `RE` into the namespace; with `keep` only where startup code has made none."""
+    if find_run_engine(namespace) is not None:
+        if keep:
+            return
+        _log.warning("The RunEngine RE of the startup code is replaced by one of the worker.")
+    from bluesky import RunEngine
+
+    namespace["RE"] = RunEngine({})
+    _log.info("The worker has made the RunEngine RE.")
+
+
 class Engine:
     """Calls the RunEngine and keeps `WorkerState` up to date with it.
 

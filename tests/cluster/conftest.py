@@ -34,15 +34,21 @@ def images() -> dict[str, str]:
         pytest.fail(str(failure), pytrace=False)
 
 
-@pytest.fixture
-def namespace(cluster: Kubectl) -> Iterator[Kubectl]:
-    """kubectl for a namespace of the test's own, in which pods can be created."""
+def new_namespace(cluster: Kubectl) -> Kubectl:
+    """kubectl for a new namespace, in which pods can be created."""
     name = f"test-{os.getpid()}-{next(_numbers)}"
     cluster("create", "namespace", name)
     own = cluster.within(name)
     own.wait("serviceaccount", "default", "create")
+    return own
+
+
+@pytest.fixture
+def namespace(cluster: Kubectl) -> Iterator[Kubectl]:
+    """kubectl for a namespace of the test's own, in which pods can be created."""
+    own = new_namespace(cluster)
     yield own
-    cluster.delete("namespace", name)
+    cluster.delete("namespace", own.namespace)
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +81,66 @@ def new_beamline(
 
 
 @pytest.fixture
-def beamline(new_beamline: Callable[..., Beamline]) -> Beamline:
-    """A QueueServer that is ready, with a client beside it and no open environment."""
+def own_beamline(new_beamline: Callable[..., Beamline]) -> Beamline:
+    """A QueueServer that is ready, with a client beside it and no open environment; the test may spoil it."""
     return new_beamline().start()
+
+
+class SharedBeamline:
+    """A QueueServer that serves one test after another, until one has spoilt it."""
+
+    def __init__(self, cluster: Kubectl, images: dict[str, str]) -> None:
+        self._cluster = cluster
+        self._images = images
+        self._beamline: Beamline | None = None
+
+    def take(self) -> Beamline:
+        """It as if it were new; or a new one."""
+        if self._beamline is not None and not self._beamline.reusable:
+            self.discard()
+        if self._beamline is None:
+            self._beamline = Beamline(new_namespace(self._cluster), self._images)
+            self._beamline.start()
+        else:
+            self._beamline.reset()
+        return self._beamline
+
+    def discard(self) -> None:
+        """Nobody gets it again."""
+        if self._beamline is not None:
+            self._beamline.disconnect()
+            self._cluster.delete("namespace", self._beamline.cluster.namespace)
+            self._beamline = None
+
+    def explain(self) -> str:
+        """What there is to see of it."""
+        return self._beamline.explain() if self._beamline is not None else "There is no QueueServer."
+
+
+@pytest.fixture(scope="module")
+def shared_beamline(cluster: Kubectl, images: dict[str, str]) -> Iterator[SharedBeamline]:
+    """The QueueServer that the tests of a module use one after another."""
+    shared = SharedBeamline(cluster, images)
+    yield shared
+    shared.discard()
+
+
+@pytest.fixture
+def beamline(request: pytest.FixtureRequest, operator: Releases, shared_beamline: SharedBeamline) -> Iterator[Beamline]:
+    """A QueueServer that is ready, with a client beside it, an empty queue and history and no open environment.
+
+    Other tests of the module have used it, and others will; a test that spoils it takes `own_beamline`.
+    """
+    failed = request.session.testsfailed
+    try:
+        yield shared_beamline.take()
+    except BaseException:
+        failed = -1
+        raise
+    finally:
+        if request.session.testsfailed != failed:
+            print(shared_beamline.explain())
+            shared_beamline.discard()
 
 
 @pytest.fixture

@@ -75,11 +75,15 @@ class Beamline:
         self.client = f"{name}-client"
         self.manager_pod = manager_pod(name)
         self._relay: subprocess.Popen[str] | None = None
+        self._old_diary = False
+        self.reusable = True
+        """That `reset` can bring it back: no more was changed than the environment."""
 
     # Life -------------------------------------------------------------------------------------------------------
 
     def apply(self, **spec: Any) -> None:
         """Apply the QueueServer; what `spec` names replaces the field of the same name."""
+        self.reusable = self.reusable and spec.keys() <= {"environment"}
         profile = f"{self.name}-profile"
         self.cluster.apply(
             {
@@ -118,6 +122,21 @@ class Beamline:
     def wait_ready(self, seconds: float = 2 * DEADLINE) -> None:
         """Wait until the QueueServer says that it is ready."""
         self.cluster.wait("queueserver", self.name, "condition=Ready", seconds)
+
+    def reset(self) -> None:
+        """Bring it back to what `start` made of it, for the next test: nothing of the last one is left."""
+        self.apply()
+        if self.status()["worker_environment_exists"]:
+            self.accepted("environment_destroy")
+        self.wait_closed()
+        self.cluster("delete", "workerenvironments", "--all", "--wait=false")
+        self.accepted("queue_autostart", {"enable": False})
+        for method in ("queue_clear", "history_clear"):
+            self.accepted(method)
+        wait_until(lambda: not self.environments(), "no environment is left", DEADLINE)
+        self.cluster("delete", "events", "--all")
+        self.wait_ready()
+        self._old_diary = True
 
     def disconnect(self) -> None:
         """End what runs in the client pod for this object."""
@@ -184,6 +203,9 @@ class Beamline:
         self.accepted("environment_open")
         status = self.wait_idle()
         assert status["worker_environment_exists"], status["environment_error"]
+        if self._old_diary:
+            self.in_worker("sh", "-c", "rm -f ~/diary")
+            self._old_diary = False
         return status
 
     def close_environment(self) -> Status:
@@ -261,10 +283,11 @@ class Beamline:
                 return one["status"], one["reason"], one["message"]
         return "", "", ""
 
-    def events(self, kind: str) -> list[tuple[str, str]]:
-        """Reasons and messages of the events about objects of a kind."""
+    def events(self, name: str) -> list[tuple[str, str]]:
+        """Reasons and messages of the events about a WorkerEnvironment."""
+        about = {"kind": "WorkerEnvironment", "name": name}
         found = self.cluster.find("events")
-        return [(one["reason"], one["message"]) for one in found if one["involvedObject"]["kind"] == kind]
+        return [(one["reason"], one["message"]) for one in found if about.items() <= one["involvedObject"].items()]
 
     def explain(self) -> str:
         """What there is to see of this QueueServer, for the message of a test that fails."""

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from cluster_beamline import Beamline
 from cluster_node import NodeShell, node_shell
-from cluster_of_tests import Kubectl
 from faults_of_cluster import OperatorSwitch
 from helm_release import Releases
 
 
 @pytest.fixture
-def shell_beside(namespace: Kubectl, images: dict[str, str]) -> Callable[[str], NodeShell]:
-    """Starts a root shell on the node of a pod of the namespace."""
+def shell_beside(images: dict[str, str]) -> Callable[[Beamline], NodeShell]:
+    """Starts a root shell on the node of a QueueServer's manager."""
 
-    def start(pod: str) -> NodeShell:
-        found = namespace.get("pod", pod)
-        assert found, f"there is no pod {pod}"
-        return node_shell(namespace, images["worker"], found["spec"]["nodeName"])
+    def start(beamline: Beamline) -> NodeShell:
+        found = beamline.cluster.get("pod", beamline.manager_pod)
+        assert found, f"there is no pod {beamline.manager_pod}"
+        return node_shell(beamline.cluster, images["worker"], found["spec"]["nodeName"])
 
     return start
 

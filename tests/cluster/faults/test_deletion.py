@@ -17,6 +17,12 @@ RUNNING = "queueservers,workerenvironments,statefulsets,pods,services,configmaps
 KEPT = "persistentvolumeclaims,secrets"
 
 
+@pytest.fixture
+def open_own_beamline(own_beamline: Beamline) -> Beamline:
+    own_beamline.open_environment()
+    return own_beamline
+
+
 def of_queue_server(beamline: Beamline, kinds: str) -> list[str]:
     """Kind and name of the objects that were made for the QueueServer, and of itself."""
     found = beamline.cluster("get", kinds, "--output", "name").split()
@@ -40,32 +46,27 @@ def test_kubectl_delete_wenv_is_a_destroy(open_beamline: Beamline):
     assert open_beamline.diary() == ["plan started", "plan left"]
 
 
-def test_kubectl_delete_qs_aborts_the_plan_and_keeps_the_data(open_beamline: Beamline):
-    open_beamline.run_held_plan("after")
-    open_beamline.disconnect()
-    open_beamline.cluster.delete("queueserver", open_beamline.name)
-    wait_until(lambda: of_queue_server(open_beamline, RUNNING) == [], "nothing is left that runs", 2 * DEADLINE)
-    claims = {f"persistentvolumeclaim/{name(open_beamline.name)}" for name in (data_claim, home_claim)}
-    assert claims == {name for name in of_queue_server(open_beamline, KEPT) if name.startswith("persistent")}
-    wait_until(lambda: holder(open_beamline) == "", "the instrument is free", DEADLINE)
-
-
-def test_a_queue_server_made_anew_finds_the_plan_that_was_aborted_and_does_not_run_it(open_beamline: Beamline):
-    open_beamline.run_held_plan("after")
-    open_beamline.disconnect()
-    open_beamline.cluster.delete("queueserver", open_beamline.name)
-    wait_until(lambda: of_queue_server(open_beamline, RUNNING) == [], "nothing is left that runs", 2 * DEADLINE)
-    open_beamline.apply()
-    open_beamline.wait_ready()
-    status = open_beamline.wait_closed()
+def test_kubectl_delete_qs_aborts_the_plan_and_keeps_the_data_for_one_made_anew(open_own_beamline: Beamline):
+    beamline = open_own_beamline
+    beamline.run_held_plan("after")
+    beamline.disconnect()
+    beamline.cluster.delete("queueserver", beamline.name)
+    wait_until(lambda: of_queue_server(beamline, RUNNING) == [], "nothing is left that runs", 2 * DEADLINE)
+    claims = {f"persistentvolumeclaim/{name(beamline.name)}" for name in (data_claim, home_claim)}
+    assert claims == {name for name in of_queue_server(beamline, KEPT) if name.startswith("persistent")}
+    wait_until(lambda: holder(beamline) == "", "the instrument is free", DEADLINE)
+    beamline.apply()
+    beamline.wait_ready()
+    status = beamline.wait_closed()
     assert status["queue_autostart_enabled"] is False
-    assert [item["name"] for item in open_beamline.queue()] == ["hold", "mark"]
-    assert open_beamline.history()[-1]["result"]["exit_status"] == "failed"
-    open_beamline.open_environment()
-    assert open_beamline.diary() == ["plan started", "plan left"]
+    assert [item["name"] for item in beamline.queue()] == ["hold", "mark"]
+    assert beamline.history()[-1]["result"]["exit_status"] == "failed"
+    beamline.open_environment()
+    assert beamline.diary() == ["plan started", "plan left"]
 
 
-def test_data_are_deleted_too_when_the_specification_says_so(beamline: Beamline):
+def test_data_are_deleted_too_when_the_specification_says_so(own_beamline: Beamline):
+    beamline = own_beamline
     beamline.apply(storage={"reclaim": "Delete"})
     beamline.open_environment()
     beamline.run_held_plan()
@@ -74,20 +75,20 @@ def test_data_are_deleted_too_when_the_specification_says_so(beamline: Beamline)
     wait_until(lambda: of_queue_server(beamline, f"{RUNNING},{KEPT}") == [], "nothing is left", 2 * DEADLINE)
 
 
-def test_a_namespace_is_deleted_in_a_plan(open_beamline: Beamline):
-    open_beamline.run_held_plan("after")
-    open_beamline.disconnect()
-    assert holder(open_beamline)
-    namespace = open_beamline.cluster.namespace
-    open_beamline.cluster("delete", "namespace", namespace, "--timeout=240s", seconds=250)
-    assert open_beamline.cluster.get("namespace", namespace) is None
-    wait_until(lambda: holder(open_beamline) == "", "the instrument is free", DEADLINE)
+def test_a_namespace_is_deleted_in_a_plan(open_own_beamline: Beamline):
+    open_own_beamline.run_held_plan("after")
+    open_own_beamline.disconnect()
+    assert holder(open_own_beamline)
+    namespace = open_own_beamline.cluster.namespace
+    open_own_beamline.cluster("delete", "namespace", namespace, "--timeout=240s", seconds=250)
+    assert open_own_beamline.cluster.get("namespace", namespace) is None
+    wait_until(lambda: holder(open_own_beamline) == "", "the instrument is free", DEADLINE)
 
 
 @pytest.mark.parametrize("first", ["operator", "queue server"])
-def test_both_releases_are_uninstalled_in_a_plan(operator: Releases, open_beamline: Beamline, first: str):
+def test_both_releases_are_uninstalled_in_a_plan(operator: Releases, open_own_beamline: Beamline, first: str):
     # The release of the queue server takes the QueueServer of this test over and deletes it when it is uninstalled.
-    beamline = open_beamline
+    beamline = open_own_beamline
     place = ("--namespace", beamline.cluster.namespace)
     profile = {"environment": beamline.environment_with()}
     chart = ("upgrade", "--install", beamline.name, str(ROOT / "charts" / "queueserver"))

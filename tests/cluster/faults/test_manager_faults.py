@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from cluster_beamline import DEADLINE, Beamline
-from cluster_node import NodeShell
 from deadline import wait_until
 
 pytestmark = pytest.mark.timeout(400)
@@ -71,44 +68,48 @@ def test_a_plan_that_ends_while_there_is_no_manager_is_taken_as_completed(open_b
 
 
 def test_a_manager_process_is_killed_and_its_supervisor_starts_another(open_beamline: Beamline):
-    worker = open_beamline.environment
+    worker, before = open_beamline.environment, restarts(open_beamline)
     uid = open_beamline.run_held_plan("after")
     open_beamline.cluster.run_in(open_beamline.manager_pod, "python", "-c", KILL_MANAGER, container="manager")
     plan_goes_on_and_the_next_follows(open_beamline, worker, uid)
-    assert restarts(open_beamline) == 0
+    assert restarts(open_beamline) == before
 
 
 def test_a_manager_container_ends_and_the_kubelet_starts_another(open_beamline: Beamline):
-    worker, pod = open_beamline.environment, identity_of_pod(open_beamline)
+    worker, pod, before = open_beamline.environment, identity_of_pod(open_beamline), restarts(open_beamline)
     uid = open_beamline.run_held_plan("after")
     open_beamline.cluster.run_in(open_beamline.manager_pod, "sh", "-c", "kill -TERM 1", container="manager")
-    wait_until(lambda: restarts(open_beamline) == 1, "the container was started again", DEADLINE)
+    wait_until(lambda: restarts(open_beamline) == before + 1, "the container was started again", DEADLINE)
     plan_goes_on_and_the_next_follows(open_beamline, worker, uid)
     assert identity_of_pod(open_beamline) == pod
 
 
-def other_name_of_image(beamline: Beamline, shell: NodeShell) -> str:
-    """Another name of the manager's image: for the StatefulSet it is another image."""
-    pod = beamline.cluster.get("pod", beamline.manager_pod)
-    assert pod
-    (manager,) = [one for one in pod["status"]["containerStatuses"] if one["name"] == "manager"]
-    name, digest = str(manager["image"]), str(manager["imageID"])
-    if digest.startswith(name.rpartition(":")[0]):  # it comes from a registry
-        return digest
-    other = f"{name}-upgrade"
-    shell.run("ctr", "--namespace", "k8s.io", "images", "tag", "--force", name, other)
-    return other
+VERSION = "from queueserver_common.link.messages import PROTOCOL_VERSION; print(PROTOCOL_VERSION)"
 
 
-def test_a_manager_gets_another_image_at_once_when_asked_to(
-    open_beamline: Beamline, shell_beside: Callable[[str], NodeShell]
+def test_a_manager_is_upgraded_at_once_to_the_next_release_which_speaks_to_the_older_worker(
+    open_beamline: Beamline, images: dict[str, str]
 ):
-    worker, before = open_beamline.environment, identity_of_pod(open_beamline)
-    image = other_name_of_image(open_beamline, shell_beside(open_beamline.manager_pod))
-    uid = open_beamline.run_held_plan("after")
-    open_beamline.apply(updatePolicy="Immediate", manager={"image": image})
-    wait_until(lambda: identity_of_pod(open_beamline) not in ("", before), "another pod is there", DEADLINE)
-    plan_goes_on_and_the_next_follows(open_beamline, worker, uid)
+    beamline = open_beamline
+    worker, before = beamline.environment, identity_of_pod(beamline)
+    uid = beamline.run_held_plan(*(f"after {number}" for number in range(20)))
+    beamline.apply(updatePolicy="Immediate", manager={"image": images["next-release"]})
+    wait_until(lambda: identity_of_pod(beamline) not in ("", before), "another pod is there", DEADLINE)
+    status = beamline.wait_status(
+        lambda status: status["worker_link"] == "attached" and status["running_item_uid"] == uid, "it knows the plan"
+    )
+    assert status["items_in_queue"] == 20
+    link = int(beamline.in_worker("python", "-c", VERSION))
+    assert int(beamline.cluster.run_in(beamline.manager_pod, "python", "-c", VERSION, container="manager")) == link + 1
+    beamline.let_go()
+    history = beamline.wait_history(21)
+    assert history[0]["item_uid"] == uid
+    assert [item["result"]["exit_status"] for item in history] == ["completed"] * 21
+    assert beamline.environment == worker
+    assert beamline.diary()[2:] == [f"after {number} started" for number in range(20)]
+    beamline.wait_idle()
+    beamline.close_environment()
+    beamline.open_environment()
 
 
 def test_a_manager_is_replaced_after_the_plan_when_nothing_else_was_asked(open_beamline: Beamline):

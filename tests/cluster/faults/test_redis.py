@@ -12,7 +12,7 @@ from deadline import wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
-Shell = Callable[[str], NodeShell]
+Shell = Callable[[Beamline], NodeShell]
 
 
 def restarts(beamline: Beamline) -> int:
@@ -27,7 +27,7 @@ def kill_redis(beamline: Beamline, shell_beside: Shell) -> None:
     pod = beamline.cluster.get("pod", beamline.manager_pod)
     assert pod
     before = restarts(beamline)
-    shell_beside(beamline.manager_pod).kill(pod["metadata"]["uid"], "redis.sock")
+    shell_beside(beamline).kill(pod["metadata"]["uid"], "redis.sock")
     wait_until(lambda: restarts(beamline) > before, "Redis was started again", DEADLINE)
     beamline.wait_status(lambda status: status["store"] == "connected", "the manager has Redis again")
 

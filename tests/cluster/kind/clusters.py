@@ -12,6 +12,12 @@ from kind.engine import Engine
 from kind.failure import CannotContinue
 from kind.progress import say, step
 
+SETTINGS_OF_KUBELETS = """
+kind: KubeletConfiguration
+volumeStatsAggPeriod: 5s
+"""
+"""What a volume holds is measured once a minute otherwise, and a pod that holds too much evicted so much later."""
+
 READY = "120s"
 """Within which a node, and then every Deployment of the system, is ready."""
 
@@ -49,6 +55,7 @@ class Cluster:
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
             "nodes": [{"role": role} for role in roles],
+            "kubeadmConfigPatches": [SETTINGS_OF_KUBELETS],
         }
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             file.write(json.dumps(configuration))

@@ -143,9 +143,10 @@ async def _run(settings: Settings, notices: list[Notice], console: Console, supe
     _log.info("Starting ZMQ server at '%s'", settings.zmq_control_addr)
     _log.info("ZMQ control channels: encryption %s", "enabled" if settings.zmq_private_key else "disabled")
     _log.info("Starting RE Manager process")
-    _log.info("%s", settings.describe())
+    start_log = logging.getLogger("bluesky_queueserver.manager.start_manager")
+    start_log.info("%s", settings.describe())
     for notice in notices:
-        _log.log(notice.level, "%s", notice.text)
+        start_log.log(notice.level, "%s", notice.text)
     store = await _open_store(settings)
     worker_left = False
     try:

@@ -128,6 +128,7 @@ class Service:
 
     def _decide(self, request: Request) -> None:
         outcome = decide(self.core, request.method, request.params, time.time())
+        _announce(request.method, outcome)
         if isinstance(outcome, Work):
             self._working[request.client[0]] = deque()
             self._advance(request, outcome)
@@ -348,6 +349,13 @@ class Service:
         for task in tuple(self._tasks):
             task.cancel()
         await self.committer.close()
+
+
+def _announce(method: str, outcome: Decision | Work) -> None:
+    """Say in the log what a request brings about; the words are those of the contract's console."""
+    text = METHODS[method].announcement if method in METHODS else ""
+    if text and isinstance(outcome, Decision) and (outcome.awaits or (outcome.reply or {}).get("success")):
+        _log.info("%s", text)
 
 
 def _nothing(_: bool) -> None:

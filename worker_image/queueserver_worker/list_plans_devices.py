@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def loading_process() -> NoReturn:
     """Entry point of the loading process; the request is its argument."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("queueserver_worker").setLevel(logging.INFO)
+    logging.getLogger("bluesky_queueserver").setLevel(logging.INFO)
     code = _write_lists(_Request.from_json(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -17,7 +17,7 @@ from queueserver_manager.api.terminal import STDERR, STDOUT, TerminalWriter
 LOGGER_PREFIX = "bluesky_queueserver"
 """First part of the names of loggers: programs that read a manager's console look for it."""
 
-_OUR_LOGGERS = (LOGGER_PREFIX, "queueserver_manager", "queueserver_common")
+_OUR_LOGGERS = (LOGGER_PREFIX, "queueserver_common")
 
 OnText = Callable[[str, float], None]
 """Takes text and the time of its writing (epoch seconds), in the thread of the event loop."""

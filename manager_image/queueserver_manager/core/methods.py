@@ -45,6 +45,8 @@ class Method:
     """Values besides `success` and `msg` in the reply to a refused request."""
     needs_store: bool = False
     """Refused while the store is away: it changes what is stored."""
+    announcement: str = ""
+    """What the manager's log says when a request is accepted."""
 
     @property
     def changes_something(self) -> bool:
@@ -113,9 +115,10 @@ def _edit(name: str, summary: str, prefix: str, parameters: tuple[Parameter, ...
     return replace(method, parameters=(*method.parameters, _EXPECT))
 
 
-def _control(name: str, summary: str, *parameters: Parameter, needs_store: bool = True) -> Method:
+def _control(name: str, summary: str, *parameters: Parameter, needs_store: bool = True, says: str = "") -> Method:
     """A method that directs environment, queue or RunEngine."""
-    return Method(name, summary, _handler(name), (*parameters, LOCK_KEY), _ERROR, _E, needs_store=needs_store)
+    parameters = (*parameters, LOCK_KEY)
+    return Method(name, summary, _handler(name), parameters, _ERROR, _E, needs_store=needs_store, announcement=says)
 
 
 def _information(name: str, summary: str, *parameters: Parameter, prefix: str = "", **failure: Any) -> Method:
@@ -184,9 +187,14 @@ _TABLE = (
         _ERROR,
         (Parameter("size", "integer"), Parameter("item_uid", "string")),
     ),
-    _control("environment_open", "Start a worker and load the profile."),
-    _control("environment_close", "End an idle worker in order."),
-    _control("environment_destroy", "End the worker whatever it does.", needs_store=False),
+    _control("environment_open", "Start a worker and load the profile.", says="Opening the new RE environment ..."),
+    _control("environment_close", "End an idle worker in order.", says="Closing existing RE environment ..."),
+    _control(
+        "environment_destroy",
+        "End the worker whatever it does.",
+        needs_store=False,
+        says="Destroying current RE environment ...",
+    ),
     _queue(
         "queue_mode_set",
         "Change `loop` and `ignore_failures`.",
@@ -275,9 +283,11 @@ _TABLE = (
         needs_store=True,
     ),
     _edit("queue_clear", "Remove all items but the running one.", _ERROR, ()),
-    _control("queue_start", "Start taking items from the queue."),
-    _control("queue_stop", "Stop the queue after the item in hand."),
-    _control("queue_stop_cancel", "Take a request to stop back."),
+    _control("queue_start", "Start taking items from the queue.", says="Starting the queue ..."),
+    _control(
+        "queue_stop", "Stop the queue after the item in hand.", says="Stopping the queue after the running plan ..."
+    ),
+    _control("queue_stop_cancel", "Take a request to stop back.", says="The queue is not to be stopped any more."),
     _control(
         "queue_autostart",
         "Switch automatic start of the queue.",
@@ -290,12 +300,16 @@ _TABLE = (
         ),
     ),
     _control(
-        "re_pause", "Pause the plan.", Parameter("option", "'deferred' or 'immediate'", "deferred"), needs_store=False
+        "re_pause",
+        "Pause the plan.",
+        Parameter("option", "'deferred' or 'immediate'", "deferred"),
+        needs_store=False,
+        says="Pausing the queue (currently running plan) ...",
     ),
-    _control("re_resume", "Continue the paused plan."),
-    _control("re_stop", "End the paused plan as a success.", needs_store=False),
-    _control("re_abort", "End the paused plan as aborted.", needs_store=False),
-    _control("re_halt", "End the paused plan without its clean-up.", needs_store=False),
+    _control("re_resume", "Continue the paused plan.", says="Resuming paused plan ..."),
+    _control("re_stop", "End the paused plan as a success.", needs_store=False, says="Stopping paused plan ..."),
+    _control("re_abort", "End the paused plan as aborted.", needs_store=False, says="Aborting paused plan ..."),
+    _control("re_halt", "End the paused plan without its clean-up.", needs_store=False, says="Halting paused plan ..."),
     _information(
         "re_runs",
         "Runs of the plan in hand.",

@@ -33,7 +33,7 @@ from queueserver_manager.launch.process_identity import (
 from queueserver_manager.launch.warm import WarmInterpreter
 from queueserver_manager.launch.watch import ProcessWatch
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("bluesky_queueserver.manager.launch")
 
 # -P: the current directory is no place to import from, a beamline may have any names in it.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "queueserver_worker", "--config", "-")

@@ -14,7 +14,7 @@ from queueserver_manager.launch.interface import LaunchError
 from queueserver_manager.launch.interpreter import Surroundings, WaitingInterpreter
 from queueserver_manager.launch.watch import ProcessWatch
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("bluesky_queueserver.manager.launch")
 
 
 class WarmInterpreter:

@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, 
 from queueserver_manager.store.address import RedisAddress
 from queueserver_manager.store.errors import StoreError, StoreLost
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.store")
 
 Argument = str | bytes | int
 

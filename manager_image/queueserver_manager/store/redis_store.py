@@ -21,7 +21,7 @@ from queueserver_manager.store.errors import Fenced, StoreEmptied, StoreError, S
 from queueserver_manager.store.holder import other_holders
 from queueserver_manager.store.keys import BLOB_MARK, FORMAT, TOKEN_SLOTS, Keys
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.store")
 
 _REPLY_SECONDS = 5.0
 _ITEMS_IN_CHUNK = 2000

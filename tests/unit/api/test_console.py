@@ -152,7 +152,7 @@ def test_the_level_applies_to_our_loggers_and_other_packages_log_warnings(restor
     assert len(logging.getLogger().handlers) == handlers + 1
     assert get_logger("manager.manager").name == "bluesky_queueserver.manager.manager"
     assert get_logger("manager.manager").getEffectiveLevel() == logging.INFO
-    assert logging.getLogger("queueserver_manager.store").getEffectiveLevel() == logging.INFO
+    assert logging.getLogger("bluesky_queueserver.manager.store").getEffectiveLevel() == logging.INFO
     assert logging.getLogger("asyncio").getEffectiveLevel() == logging.WARNING
     configure_logging(logging.CRITICAL)
     assert logging.getLogger("asyncio").getEffectiveLevel() == logging.CRITICAL

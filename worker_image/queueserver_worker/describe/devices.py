@@ -17,7 +17,7 @@ from queueserver_common.descriptions import MAX_DEVICE_DEPTH, DeviceDescription
 from queueserver_worker.describe.order import listed_names
 from queueserver_worker.profile.helpers import device_registration
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
 
 
 _PROTOCOL_ATTRIBUTES = frozenset({"name", "read", "describe", "set", "kickoff", "complete"})

@@ -17,7 +17,7 @@ from queueserver_worker.describe.order import listed_names
 from queueserver_worker.describe.parameters import ExistingNames, PlanDescriptionError, describe_parameter
 from queueserver_worker.profile.helpers import is_plan_excluded
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
 
 
 def existing_plans(

@@ -18,7 +18,7 @@ from typing import Any
 
 from queueserver_worker.profile import helpers
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
 
 PACKAGE = "bluesky_queueserver"
 _TOOLS = f"{PACKAGE}.manager.profile_tools"

@@ -17,7 +17,7 @@ class InteractiveShellStandIn:
     """As much of IPython's shell as profiles without magics use: `user_ns` and `log`."""
 
     def __init__(self) -> None:
-        self.log = logging.getLogger("queueserver_worker.profile")
+        self.log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
 
     @property
     def user_ns(self) -> Namespace:

@@ -17,7 +17,7 @@ from queueserver_worker.profile.errors import IsStartupFile, StartupError, start
 from queueserver_worker.profile.execution import run_file
 from queueserver_worker.profile.user_namespace import Namespace
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
 
 
 def load_startup(source: StartupSource) -> Namespace:

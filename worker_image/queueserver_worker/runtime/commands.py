@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from functools import partial
 
 from queueserver_common.link.messages import (
@@ -26,6 +27,8 @@ from queueserver_worker.runtime.outcome import printable
 from queueserver_worker.runtime.plan_runner import PlanRunner, QueueItem
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
+
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 _WAYS_TO_FINISH = ("stop", "abort", "halt")
 
@@ -68,11 +71,11 @@ class Commands:
             case Pause(deferred):
                 return self._pause(deferred)
             case Resume():
-                return self._control(self._runner.resume)
+                return self._control("resume", self._runner.resume)
             case Finish(how):
                 if how not in _WAYS_TO_FINISH:
                     return f"A paused plan can be ended by one of {', '.join(_WAYS_TO_FINISH)}, not by '{how}'."
-                return self._control(partial(self._runner.finish, how))
+                return self._control(how, partial(self._runner.finish, how))
             case Leave():
                 return self._accept_leave()
             case SetPermissions(permissions):
@@ -99,12 +102,15 @@ class Commands:
     def _pause(self, deferred: bool) -> str:
         refusal, item_uid = self._state.decide(lambda view: accept_pause(view, deferred))
         if not refusal and (engine := self._environment.engine):
+            _log.info("Pausing Run Engine ...")
             self._interrupter.pause(engine, item_uid, deferred)
         return refusal
 
-    def _control(self, work: Work) -> str:
+    def _control(self, how: str, work: Work) -> str:
         refusal = self._state.decide(accept_control)
         if not refusal:
+            _log.info("Run Engine: %s", how)
+            _log.info("Continue plan execution with the option '%s'", how)
             self._main_thread.post(work)
         return refusal
 

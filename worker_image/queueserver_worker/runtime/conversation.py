@@ -34,7 +34,7 @@ from queueserver_worker.runtime.ledger import CommandResults
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 CONSOLE_PERIOD = 0.02
 """Seconds between two deliveries of console text: many lines go together, and nobody notices the delay."""

@@ -12,7 +12,7 @@ from queueserver_worker.runtime.main_thread import MainThread, Work
 from queueserver_worker.runtime.plan_runner import PlanRunner
 from queueserver_worker.runtime.state import WorkerState
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 
 class Ending:

@@ -24,7 +24,7 @@ from queueserver_worker.runtime.outcome import error_text, error_traceback, prin
 from queueserver_worker.runtime.run_engine import Engine, find_run_engine, make_run_engine
 from queueserver_worker.runtime.state import WorkerState
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 PERMISSIONS_FILE = "user_group_permissions.yaml"
 

@@ -11,7 +11,7 @@ from queueserver_worker.runtime.run_engine import Engine
 from queueserver_worker.runtime.state import PAUSED, WorkerState, WorkerView
 from queueserver_worker.runtime.threads import start_thread
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 
 class Interrupter:

@@ -17,7 +17,7 @@ from queueserver_worker.runtime.packaged_store import stop_store_unless_in_use
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 CLEAN_UP_DEADLINE = 5.0
 """Seconds for exit handlers of the startup code and its libraries, ophyd's among them."""

@@ -17,7 +17,7 @@ from queueserver_worker.runtime.conversation import Conversation
 from queueserver_worker.runtime.threads import start_thread
 from queueserver_worker.runtime.wakeup import WakePipe
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 RECONNECT_MS = 20
 RECONNECT_MAX_MS = 250

@@ -12,7 +12,7 @@ from queueserver_common.lists_file import ListsFileError, write_lists
 from queueserver_common.simulated_profile import simulated_profile_dir
 from queueserver_worker.runtime.threads import start_thread
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 
 def update_lists_file(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-_PACKAGES = ("queueserver_worker", "queueserver_common")
+_PACKAGES = ("bluesky_queueserver", "queueserver_common")
 
 
 class _StandardErrorHandler(logging.Handler):

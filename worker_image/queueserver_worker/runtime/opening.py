@@ -20,7 +20,7 @@ from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
 from queueserver_worker.runtime.wakeup import WakePipe
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 
 class EndedWhileLoadingError(BaseException):

@@ -18,7 +18,7 @@ from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.run_engine import Engine
 from queueserver_worker.runtime.state import PAUSED, WorkerState, control_done, item_finished
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from queueserver_common.spool import SpoolWriter, TerminationMessage
 from queueserver_worker.runtime.ledger import ItemLedger
 from queueserver_worker.runtime.outbox import Outbox, OutboxEntry
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 _SPOOL_LIMIT = 200
 """Entries after which a spool is emptied, once all of them are stored."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from queueserver_worker.runtime.outcome import EngineReturn, WayOut, printable
 from queueserver_worker.runtime.state import WorkerState, engine_changed, run_closed, run_opened
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 _LARGEST_SCAN_ID = 2**63 - 1
 

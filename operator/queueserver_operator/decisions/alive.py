@@ -19,6 +19,7 @@ from queueserver_operator.conditions import (
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.opening import remove_unstarted_pod
 from queueserver_operator.decisions.pod_trouble import pod_trouble
+from queueserver_operator.decisions.proof import proof_of_death
 from queueserver_operator.decisions.state import State, earliest, recorded_pod
 from queueserver_operator.model import OpenGate, Ref
 from queueserver_operator.names import WORKER_CONTAINER
@@ -32,7 +33,7 @@ def alive(context: Context, environment: Environment, before: dict[str, Any]) ->
     if pod is None or pod.gone or pod.uid != recorded_pod(environment):
         message = (
             "The pod of the worker is gone, but nothing proves yet that its process has ended: the manager is still "
-            f"linked to it, or is away. {_how_to_prove(recorded_pod(environment))}"
+            f"linked to it, or is away. {_how_to_prove(_word(recorded_pod(environment)))}"
         )
         return _unreachable(before, Trouble("PodGone", message, stalled=False))
     if pod.node:
@@ -62,15 +63,36 @@ def _pod_on_its_way(context: Context, environment: Environment, before: dict[str
     return State("starting", cause, before, requeue=earliest(left, 10.0 if trouble else None))
 
 
-def _running(context: Context, environment: Environment, before: dict[str, Any], pod: Pod) -> State:
-    report, name = context.report, environment.name
+def left_workers(context: Context) -> tuple[Condition, ...]:
+    """About workers whose WorkerEnvironments were deleted, that are silent and whose end is not proved."""
+    known = {one.name for one in context.observed.environments}
+    found: list[Condition] = []
+    for pod in context.observed.worker_pods:
+        if pod.gone or pod.environment in known:
+            continue
+        if proof_of_death(context.observed, context.report, pod.environment, recorded_uid=pod.uid) is None:
+            force = f"the deletion of pod {pod.name} by force"
+            if silence := _silence(context, pod.environment, pod, force):
+                found.append(Condition(UNREACHABLE, True, silence))
+    return tuple(found)
+
+
+def _silence(context: Context, environment: str, pod: Pod, last_resort: str) -> Trouble | None:
+    """Why nothing can be known of the worker of an environment; None when there is nothing unusual."""
     node = context.observed.nodes.get(pod.node)
     if node is not None and not node.ready:
-        message = f"Node {pod.node} does not answer. {_how_to_prove(pod.uid, pod.node)}"
-        return _unreachable(before, Trouble("NodeNotReady", message, stalled=False))
-    if report.linked_to(name) and report.link == "silent":
-        message = f"Nothing is heard of the worker. {_how_to_prove(pod.uid, pod.node)}"
-        return _unreachable(before, Trouble("WorkerSilent", message, stalled=False))
+        message = f"Node {pod.node} does not answer. {_how_to_prove(last_resort, pod.node)}"
+        return Trouble("NodeNotReady", message, stalled=False)
+    if context.report.linked_to(environment) and context.report.link == "silent":
+        message = f"Nothing is heard of the worker. {_how_to_prove(last_resort, pod.node)}"
+        return Trouble("WorkerSilent", message, stalled=False)
+    return None
+
+
+def _running(context: Context, environment: Environment, before: dict[str, Any], pod: Pod) -> State:
+    report, name = context.report, environment.name
+    if silence := _silence(context, name, pod, _word(pod.uid)):
+        return _unreachable(before, silence)
     if pod.deleting or (report.linked_to(name) and report.environment == "closing"):
         return State("closing", Cause("Closing", "The worker is leaving."), before)
     if report.open(name):
@@ -82,8 +104,12 @@ def _unreachable(before: dict[str, Any], trouble: Trouble) -> State:
     return State("unreachable", trouble, before, conditions=(Condition(UNREACHABLE, True, trouble),))
 
 
-def _how_to_prove(uid: str, node: str = "") -> str:
-    ways = [f"the annotation {CONFIRMED_DEAD_ANNOTATION}={uid} of an administrator on this WorkerEnvironment"]
+def _word(uid: str) -> str:
+    return f"the annotation {CONFIRMED_DEAD_ANNOTATION}={uid} of an administrator on this WorkerEnvironment"
+
+
+def _how_to_prove(last_resort: str, node: str = "") -> str:
+    ways = [last_resort]
     if node:
         ways.insert(0, f"the deletion of Node {node} or its taint node.kubernetes.io/out-of-service")
     return (

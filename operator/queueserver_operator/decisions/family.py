@@ -8,6 +8,7 @@ from typing import Any
 
 from queueserver_common.cluster import QUEUE_SERVER_KIND
 from queueserver_operator.conditions import Cause, Condition, Trouble
+from queueserver_operator.decisions.alive import left_workers
 from queueserver_operator.decisions.children import child_chains, refused_child, stateful_set_chain
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.deletion import deletion
@@ -53,11 +54,12 @@ def decide(observed: Observed, options: Options, now: float) -> Plan:
         return Plan(((AddFinalizer(Ref(QUEUE_SERVER_KIND, observed.namespace, observed.name)),),), requeue=0.0)
     verdict = _deleting(context) if context.spec.deleting else _living(context)
     states = () if context.spec.deleting else tuple((one, environment_state(context, one)) for one in _own(observed))
+    conditions = (*verdict.conditions, *left_workers(context))
     chains = (
         *_environment_chains(states, now),
         *released_locks(observed, context.report),
         *verdict.chains,
-        queue_server_status(context, verdict.phase, verdict.ready, verdict.cause, verdict.conditions, states),
+        queue_server_status(context, verdict.phase, verdict.ready, verdict.cause, conditions, states),
     )
     requeue = earliest(verdict.requeue, *(state.requeue for _, state in states))
     return Plan(tuple(chain for chain in chains if chain), requeue)

@@ -44,6 +44,33 @@ def test_rule_01_proof_of_death_is_not_the_phase_of_the_pod(phase: str):
     assert some.leases() == {INSTRUMENT: f"beamline/{name}/{some.get('WorkerEnvironment', name)['metadata']['uid']}"}
 
 
+def test_rule_01_the_missing_proof_is_named_also_when_the_environment_was_destroyed():
+    some = world()
+    name = some.opened()
+    set_node(some, "node-1", ready=False)
+    some.manager_says("destroying_environment", "closing", link="silent", environment_name=name)
+    some.remove("WorkerEnvironment", name)
+    some.settle()
+    status, reason, message = some.condition("Unreachable")
+    assert (status, reason) == ("True", "NodeNotReady")
+    assert "deletion of Node node-1" in message
+    assert f"deletion of pod {name} by force" in message
+    assert some.leases() != {}
+    some.nodes["node-1"] = None
+    some.settle()
+    assert some.condition("Unreachable")[0] == ""
+    assert some.leases() == {}
+
+
+def test_rule_01_a_worker_that_is_leaving_after_its_environment_was_deleted_is_not_unreachable():
+    some = world()
+    name = some.opened()
+    some.manager_says("destroying_environment", "closing", link="connected", environment_name=name)
+    some.remove("WorkerEnvironment", name)
+    some.settle()
+    assert some.condition("Unreachable")[0] == ""
+
+
 def test_rule_01_proof_of_death_is_that_the_node_object_was_deleted():
     some = world()
     name = some.opened()

@@ -17,6 +17,7 @@ import select
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,8 @@ Status = dict[str, Any]
 
 DEADLINE = 90.0
 """Seconds that a step may take on a machine with much to do."""
+NOTICED = 3.0 * 3
+"""Seconds until what has ended is told, and until a new manager answers: three on a machine that has time for it."""
 ANSWER = 30.0
 """Seconds that the client waits for the reply to a request."""
 
@@ -58,6 +61,11 @@ for line in sys.stdin:
     print(json.dumps(reply), flush=True)
 """
 """Runs in the client pod: a request per line in, a reply per line out; null when there is none in time."""
+
+
+def since_epoch(time_of_kubernetes: str) -> float:
+    """Seconds since the epoch."""
+    return datetime.fromisoformat(time_of_kubernetes).timestamp()
 
 
 class NoAnswer(AssertionError):
@@ -282,6 +290,27 @@ class Beamline:
             if one["type"] == condition:
                 return one["status"], one["reason"], one["message"]
         return "", "", ""
+
+    def ended_at(self, pod: str, container: str) -> float:
+        """Time at which a container ended, in whole seconds since the epoch; 0.0 when its pod is gone."""
+        return self._time_of(pod, container, "terminated", "finishedAt")
+
+    def started_at(self, pod: str, container: str) -> float:
+        """Time at which the container that runs now was started, in whole seconds since the epoch."""
+        return self._time_of(pod, container, "running", "startedAt")
+
+    def _time_of(self, pod: str, container: str, state: str, moment: str) -> float:
+        found = self.cluster.get("pod", pod) or {"status": {}}
+        for one in found["status"].get("containerStatuses", []):
+            if one["name"] == container and state in one["state"]:
+                return since_epoch(one["state"][state][moment])
+        return 0.0
+
+    def told_at(self, environment: str, condition: str) -> float:
+        """Time at which a condition of a WorkerEnvironment changed last, in whole seconds since the epoch."""
+        found = self.cluster.get("workerenvironment", environment) or {"status": {}}
+        times = [one["lastTransitionTime"] for one in found["status"]["conditions"] if one["type"] == condition]
+        return since_epoch(times[0])
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """Reasons and messages of the events about a WorkerEnvironment."""

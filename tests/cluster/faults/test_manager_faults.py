@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from cluster_beamline import DEADLINE, Beamline
+from cluster_beamline import DEADLINE, NOTICED, Beamline
 from deadline import wait_until
 
 pytestmark = pytest.mark.timeout(400)
+
+AFTER_DELETION = 15.0
+"""Seconds until another manager answers for one whose pod was deleted."""
 
 KILL_MANAGER = """
 import os, signal
@@ -47,11 +52,16 @@ def plan_goes_on_and_the_next_follows(beamline: Beamline, worker: str, uid: str)
     beamline.close_environment()
 
 
-def test_a_manager_pod_is_deleted(open_beamline: Beamline):
+def test_a_manager_pod_is_deleted_and_another_answers_soon(open_beamline: Beamline):
     worker, before = open_beamline.environment, identity_of_pod(open_beamline)
     uid = open_beamline.run_held_plan("after")
+    deleted = time.time()
     open_beamline.cluster.delete("pod", open_beamline.manager_pod)
     wait_until(lambda: identity_of_pod(open_beamline) not in ("", before), "another pod is there", DEADLINE)
+    open_beamline.wait_status(lambda status: status["running_item_uid"] == uid, "it answers and knows the plan")
+    answered = time.time()
+    assert answered - deleted <= AFTER_DELETION
+    assert answered - open_beamline.started_at(open_beamline.manager_pod, "manager") <= NOTICED
     plan_goes_on_and_the_next_follows(open_beamline, worker, uid)
 
 

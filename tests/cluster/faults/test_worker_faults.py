@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from cluster_beamline import DEADLINE, Beamline
+from cluster_beamline import DEADLINE, NOTICED, Beamline
 from deadline import wait_until
+from queueserver_operator.names import WORKER_CONTAINER
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -31,6 +32,9 @@ def reason_of_loss(beamline: Beamline, uid: str, reason: str) -> str:
     assert beamline.queue()[0]["item_uid"] != uid
     wait_until(lambda: said(beamline, environment)[1] == reason, f"the condition says {reason}", DEADLINE)
     assert said(beamline, environment)[0] == "False"
+    if ended := beamline.ended_at(environment, WORKER_CONTAINER):
+        assert beamline.told_at(environment, "Ready") - ended <= NOTICED
+        assert item["result"]["time_stop"] - ended <= NOTICED
     wait_until(lambda: reason in dict(beamline.events(environment)), f"an event says {reason}", DEADLINE)
     return str(item["result"]["msg"])
 

@@ -18,7 +18,7 @@ QUEUE_SERVER_LABEL = f"{GROUP}/queueserver"
 """On every object of a QueueServer: its name."""
 
 COMPONENT_LABEL = f"{GROUP}/component"
-"""On every pod: "manager" or "worker"."""
+"""On every pod: "manager", "worker" or "http"."""
 
 ENVIRONMENT_LABEL = f"{GROUP}/environment"
 """On everything of one opening: the name of its WorkerEnvironment."""
@@ -34,6 +34,7 @@ INFO_PORT = 60625
 ENCRYPTED_INFO_PORT = 60626
 LINK_PORT = 60635
 HEALTH_PORT = 8080
+HTTP_PORT = 60610
 
 _ID_LENGTH = 10
 
@@ -61,6 +62,11 @@ def manager_name(queue_server: str) -> str:
 def worker_name(queue_server: str) -> str:
     """ServiceAccount, NetworkPolicy and PodDisruptionBudget of the workers."""
     return f"{queue_server}-worker"
+
+
+def http_name(queue_server: str) -> str:
+    """Deployment, Service, ServiceAccount, ConfigMap, NetworkPolicy, claim and Secret of the HTTP server."""
+    return f"{queue_server}-http"
 
 
 def service_address(service: str, namespace: str, port: int) -> str:

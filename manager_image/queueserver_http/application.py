@@ -160,7 +160,7 @@ class _Running:
         roles = application.policy.roles
         identifier: Identifier = accounts or SingleUser(application.single_user_key, roles)
         anonymous = configuration.authentication.allow_anonymous_access
-        self._token_review = _token_review(configuration.authentication.kubernetes, roles)
+        self._token_review = _token_review(configuration.kubernetes, roles)
         identity = Identity(identifier, roles, allow_anonymous=anonymous, token_review=self._token_review)
         self._manager = _manager_client(configuration.qserver_zmq_configuration)
         manager = ManagerHandlers(self._manager, application.resources)

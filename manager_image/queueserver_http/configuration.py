@@ -125,8 +125,6 @@ class AuthenticationSection(Section):
     """Seconds."""
     session_max_age: Annotated[int, Field(gt=0)] = 365 * 86_400
     """Seconds after which one has to log in again, however often the session was refreshed."""
-    kubernetes: KubernetesSection = KubernetesSection()
-    """Bearer tokens of Kubernetes."""
 
     @field_validator("single_user_api_key")
     @classmethod
@@ -193,6 +191,7 @@ class Configuration(Section):
     server_configuration: ServerSection = ServerSection()
     authentication: AuthenticationSection = AuthenticationSection()
     database: DatabaseSection = DatabaseSection()
+    kubernetes: KubernetesSection = KubernetesSection()
     allow_origins: list[str] = []
     uvicorn: UvicornSection = UvicornSection()
     api_access: PolicySection = PolicySection(policy="bluesky_httpserver.authorization:BasicAPIAccessControl")

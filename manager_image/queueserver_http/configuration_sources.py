@@ -158,11 +158,28 @@ ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...], Callable[[str], object]], ..
 """Section, key, variables (deprecated ones last) and how their text is read."""
 
 
+_FILE = "_FILE"
+"""End of the name of a variable that names a file with the text: secrets in containers are files."""
+
+
+def _text(environ: Mapping[str, str], name: str) -> str:
+    """The text of a variable, or that of the file which the variable of the same name with `_FILE` names."""
+    if text := environ.get(name):
+        return text
+    file = environ.get(name + _FILE)
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The file '{file}', which {name}{_FILE} names, cannot be read: {error}.") from None
+
+
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Settings that environment variables give, by section; an empty variable counts as not set."""
     values: dict[str, Any] = {}
     for section, key, names, read in ENVIRONMENT:
-        text = next((environ[name] for name in names if environ.get(name)), None)
+        text = next((found for name in names if (found := _text(environ, name))), None)
         if text is not None:
             (values.setdefault(section, {}) if section else values)[key] = read(text)
     return values

@@ -36,14 +36,14 @@ class TokenReview:
     def __init__(self, settings: KubernetesSection, roles: dict[str, frozenset[str]]) -> None:
         for name in {role for names in (*settings.groups.values(), *settings.users.values()) for role in names}:
             if name not in roles:
-                raise ConfigurationError(f"authentication/kubernetes: there is no role {name!r}.")
+                raise ConfigurationError(f"kubernetes: there is no role {name!r}.")
         self._settings = settings
         self._roles = roles
         self._remembered: dict[bytes, tuple[float, Principal]] = {}
         try:
             context = ssl.create_default_context(cafile=settings.ca_file)
         except OSError as error:
-            text = f"authentication/kubernetes: the certificates '{settings.ca_file}' cannot be read: {error.strerror}."
+            text = f"kubernetes: the certificates '{settings.ca_file}' cannot be read: {error.strerror}."
             raise ConfigurationError(text) from None
         self._client = httpx.AsyncClient(base_url=_address(settings), verify=context, timeout=_TIMEOUT_S)
 
@@ -112,5 +112,5 @@ def _address(settings: KubernetesSection) -> str:
         return settings.api_server
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise ConfigurationError("authentication/kubernetes: this is no pod of a cluster; name its 'api_server'.")
+        raise ConfigurationError("kubernetes: this is no pod of a cluster; name its 'api_server'.")
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

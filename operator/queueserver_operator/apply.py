@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from queueserver_operator import lock
 from queueserver_operator.api_error import ApiError
 from queueserver_operator.family import Family
-from queueserver_operator.keys import with_fresh_keys
+from queueserver_operator.keys import with_fresh_keys, with_fresh_texts
 from queueserver_operator.kinds import LEASE, POD, SECRET, Kind, kind_named, kind_of
 from queueserver_operator.kubernetes_api import Body, KubernetesApi
 from queueserver_operator.lookups import Lookups
@@ -111,8 +111,9 @@ class Applier:
                 self._take_note(manifest, await self._api.apply(manifest), outcome)
             case CreateOnly(manifest):
                 await self._create(manifest, outcome)
-            case CreateKeys(manifest):
-                await self._create(with_fresh_keys(manifest), outcome)
+            case CreateKeys(manifest, texts_of):
+                fresh = with_fresh_texts(manifest, texts_of) if texts_of else with_fresh_keys(manifest)
+                await self._create(fresh, outcome)
             case DeleteObject():
                 await self._delete(action, outcome)
             case OpenGate(ref, uid):

@@ -15,6 +15,7 @@ ROLLOUT_PENDING = "RolloutPending"
 UNREACHABLE = "Unreachable"
 DRAIN_BLOCKED = "DrainBlocked"
 KEY_ROTATION_PENDING = "KeyRotationPending"
+HTTP_UNAVAILABLE = "HttpUnavailable"
 
 _LONGEST_MESSAGE = 4096
 

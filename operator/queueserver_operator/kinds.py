@@ -43,6 +43,7 @@ QUEUE_SERVER = Kind(API_VERSION, QUEUE_SERVER_KIND, QUEUE_SERVER_PLURAL)
 ENVIRONMENT = Kind(API_VERSION, ENVIRONMENT_KIND, ENVIRONMENT_PLURAL)
 POD = Kind("v1", "Pod", "pods")
 STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 SERVICE = Kind("v1", "Service", "services")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
@@ -59,7 +60,7 @@ EVENT = Kind("v1", "Event", "events")
 WATCHED = (QUEUE_SERVER, ENVIRONMENT, POD, STATEFUL_SET, VOLUME_CLAIM)
 """Their status tells something that the operator acts on at once."""
 
-AUDITED = (SERVICE_ACCOUNT, CONFIG_MAP, ROLE, ROLE_BINDING, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET)
+AUDITED = (SERVICE_ACCOUNT, CONFIG_MAP, ROLE, ROLE_BINDING, SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, DEPLOYMENT)
 """They change only by the operator or by somebody's mistake; looked through once in a while instead of watched.
 Secrets are not among them: they are read one by one, because the right to list them shows all of a namespace."""
 

@@ -72,6 +72,8 @@ class CreateKeys:
 
     manifest: Manifest
     """The Secret without its data."""
+    texts: tuple[str, ...] = ()
+    """Data keys that get a random text of letters and digits each, instead of a key pair."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from queueserver_common.cluster import COMPONENT_LABEL, GROUP, QUEUE_SERVER_LABEL
+from queueserver_common.cluster import COMPONENT_LABEL, GROUP, QUEUE_SERVER_LABEL, http_name
 
 FINALIZER = f"{GROUP}/operator"
 """On a QueueServer: its deletion waits for the operator's clean-up."""
@@ -41,10 +41,12 @@ START_GATE = f"{GROUP}/recorded"
 MANAGER = "manager"
 WORKER = "worker"
 REDIS = "redis"
+HTTP = "http"
 
 MANAGER_CONTAINER = "manager"
 REDIS_CONTAINER = "redis"
 WORKER_CONTAINER = "worker"
+HTTP_CONTAINER = "http"
 
 
 def labels(queue_server: str, component: str = "") -> dict[str, str]:
@@ -93,6 +95,16 @@ def data_claim(queue_server: str) -> str:
 def home_claim(queue_server: str) -> str:
     """Claim of the workers' home directory."""
     return f"{queue_server}-home"
+
+
+def http_secret(queue_server: str) -> str:
+    """Secret with the keys of the HTTP server."""
+    return http_name(queue_server)
+
+
+def http_claim(queue_server: str) -> str:
+    """Claim of the HTTP server's database."""
+    return http_name(queue_server)
 
 
 def lease(instrument: str) -> str:

@@ -108,6 +108,7 @@ class Observer:
             stateful_set=self._stateful_set(family),
             manager_pod=next((pod for pod in pods if pod.component == names.MANAGER), None),
             worker_pods=(*(pod for pod in pods if pod.component == names.WORKER), *gone),
+            http_pods=tuple(pod for pod in pods if pod.component == names.HTTP),
             environments=environments,
             claims=claims,
             secrets=await self._secrets(family, wanted.secrets, opening),
@@ -204,7 +205,9 @@ class Observer:
         return pod.phase == "Pending" and not pod.gated and self._clock() - pod.created_at > 2.0
 
     def _look_again(self, seen: observed.Observed, wanted: References) -> float | None:
-        pods = [pod for pod in (seen.manager_pod, *seen.worker_pods) if pod is not None and not pod.gone]
+        pods = [
+            pod for pod in (seen.manager_pod, *seen.worker_pods, *seen.http_pods) if pod is not None and not pod.gone
+        ]
         pauses = []
         if any(pod.phase == "Pending" for pod in pods):
             pauses.append(_WARNINGS_AGE)

@@ -66,13 +66,13 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of a manager or a worker."""
+    """A pod of a manager, a worker or an HTTP server."""
 
     name: str
     uid: str
     component: str
     environment: str
-    """Name of its WorkerEnvironment; empty for a manager."""
+    """Name of its WorkerEnvironment; empty for other pods than workers'."""
     owner_uid: str = ""
     """Uid of the object that controls it."""
     phase: str = "Pending"
@@ -228,6 +228,7 @@ class Observed:
     manager_pod: Pod | None = None
     worker_pods: tuple[Pod, ...] = ()
     """Also the last sight of pods that are gone, as long as their WorkerEnvironment or its lock exists, if known."""
+    http_pods: tuple[Pod, ...] = ()
     environments: tuple[Environment, ...] = ()
     claims: Mapping[str, Claim] = field(default_factory=dict)
     """Ours and those that the spec names (`references.references`)."""

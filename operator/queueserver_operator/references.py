@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from queueserver_operator.http_spec import http_of
 from queueserver_operator.spec import QueueServerSpec
 
 
@@ -24,9 +25,13 @@ def references(queue_server: Mapping[str, Any]) -> References:
     profile, home = spec.environment.profile, spec.environment.home
     config_maps = {profile.name} if profile.kind == "configMap" else set()
     config_maps |= {spec.permissions.config_map, spec.lists.config_map}
+    http, secrets = http_of(spec), set[str]()
+    if http is not None:
+        config_maps.add(http.config_map)
+        secrets = {http.keys, http.secret, http.uri_secret}
     claims = {profile.name} if profile.kind == "persistentVolumeClaim" else set()
     return References(
-        secrets=_named({spec.keys.control, spec.keys.link_server, spec.keys.link_worker}),
+        secrets=_named({spec.keys.control, spec.keys.link_server, spec.keys.link_worker} | secrets),
         config_maps=_named(config_maps),
         claims=_named(claims | {home.existing_claim}),
     )

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(900)
 PAGE = ROOT / "docs" / "tutorials" / "a-queue-in-kubernetes.md"
 NAMESPACE = "tutorial"
 BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LOOKS = ("kubectl get", "kubectl logs", "qserver status")
+LOOKS = ("kubectl get", "kubectl logs", "qserver status", "http /history")
 """Commands that change nothing."""
 REMEMBERED = re.compile(r"\w+\(\) ")
 """Definitions of functions, which hold for the rest of the page."""
@@ -34,6 +34,7 @@ SETTLING = 120.0
 CHANGING = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UID"),
     (re.compile(r"\bdemo-[0-9a-f]{10}\b"), "demo-OPENING"),
+    (re.compile(r"\bdemo-http-[0-9a-z]+-[0-9a-z]{5}\b"), "demo-http-POD"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+"), "TIME"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?"), "TIME"),
     (re.compile(r"(?<= )\d+[smh](\d+[sm])?(?= |$)"), "AGE"),

@@ -62,12 +62,30 @@ _EVERYTHING: dict[str, Any] = {
     },
 }
 
+_HTTP: dict[str, Any] = {
+    **SIMULATED,
+    "network": {"policy": {"clients": [{"podSelector": {"matchLabels": {"role": "client"}}}]}},
+    "http": {
+        "configuration": {"configMap": {"name": "http-settings"}, "secret": {"name": "http-providers"}},
+        "database": {"claim": {"size": "200Mi", "storageClassName": "fast"}},
+        "tokenReview": {"groups": {"beamline-staff": ["expert"]}, "users": {"system:serviceaccount:x:y": ["user"]}},
+        "resources": {"limits": {"memory": "512Mi"}},
+        "service": {"type": "NodePort", "annotations": {"lb": "internal"}},
+        "rootPath": "/id21",
+    },
+}
+
 
 def cases() -> dict[str, tuple[dict[str, Any], Options]]:
     """Specification and options of the operator by the name of the file."""
     beamline = yaml.safe_load((SAMPLES / "beamline.yaml").read_text())["spec"]
     permissive = Options("i", "1", "m:1", "w:1", lock_namespace="locks", allow_host_network=True)
-    return {"simulated": (SIMULATED, OPTIONS), "beamline": (beamline, OPTIONS), "everything": (_EVERYTHING, permissive)}
+    return {
+        "simulated": (SIMULATED, OPTIONS),
+        "beamline": (beamline, OPTIONS),
+        "everything": (_EVERYTHING, permissive),
+        "http": (_HTTP, OPTIONS),
+    }
 
 
 def manifests(spec: dict[str, Any], options: Options) -> str:
@@ -76,6 +94,9 @@ def manifests(spec: dict[str, Any], options: Options) -> str:
     for kind, name in (("PersistentVolumeClaim", "code"), ("PersistentVolumeClaim", "homes"), ("ConfigMap", "lists")):
         world.put(kind, name, {})
     world.put("ConfigMap", "who", {})
+    if "http" in spec:
+        world.put("ConfigMap", "http-settings", {"data": {"access.yml": "api_access: {}"}})
+        world.put("Secret", "http-providers", {"data": {}})
     name = world.opened()
     world.manager_says("executing_queue", "executing_plan", link="connected", environment_name=name, running="count")
     world.settle()

@@ -252,6 +252,7 @@ class World:
             stateful_set=views.stateful_set(sets[0], drifted=self._drifted(sets[0])) if sets else None,
             manager_pod=next((pod for pod in pods if pod.component == "manager"), None),
             worker_pods=tuple(pod for pod in pods if pod.component == "worker"),
+            http_pods=tuple(pod for pod in pods if pod.component == "http"),
             environments=tuple(
                 view
                 for body in everything
@@ -313,8 +314,8 @@ class World:
                 self.drifted.discard((manifest["kind"], manifest["metadata"]["name"]))
             case CreateOnly(manifest):
                 self._create(manifest)
-            case CreateKeys(manifest):
-                self._create({**manifest, "data": self.new_keys()})
+            case CreateKeys(manifest, texts):
+                self._create({**manifest, "data": self.new_texts(texts) if texts else self.new_keys()})
             case TakeLease(manifest):
                 if not self._create(manifest):
                     raise Conflict
@@ -350,6 +351,9 @@ class World:
         number = next(self._keys)
         pair = {"private_key": f"private-{number}", "public_key": f"public-{number}"}
         return {key: base64.b64encode(value.encode()).decode() for key, value in pair.items()}
+
+    def new_texts(self, keys: tuple[str, ...]) -> dict[str, str]:
+        return {key: base64.b64encode(f"private-text-{next(self._keys)}".encode()).decode() for key in keys}
 
     def _apply(self, manifest: Mapping[str, Any]) -> None:
         self.put(manifest["kind"], manifest["metadata"]["name"], manifest, namespace=manifest["metadata"]["namespace"])

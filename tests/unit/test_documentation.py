@@ -45,9 +45,10 @@ PROGRAMS = {
     "qserver-clear-lock": clear_lock._parser(),
     "qserver-list-plans-devices": list_plans_devices._parser(),
 }
-OTHER_PROGRAMS_OPTIONS = {"--now", "--user", "--upgrade", "--help"}  # of systemctl, uv, and of everybody
+OTHER_PROGRAMS_OPTIONS = {"--now", "--user", "--upgrade", "--help", "--decode"}  # of systemctl, uv, base64
+CURL_OPTIONS = {"--header", "--json", "--request", "--retry", "--retry-connrefused", "--silent"}
 CONTAINER_OPTIONS = {"--rm", "--entrypoint", "--no-cache-dir"}  # of docker and podman, and of pip
-KUBECTL_OPTIONS = {"--no-headers", "--server-side", "--type"}
+KUBECTL_OPTIONS = {"--no-headers", "--server-side", "--type", "--clusterrole", "--serviceaccount"}
 # tests/cluster/test_tutorial.py runs the commands.
 TUTORIAL_OPTIONS = {
     "--all",
@@ -57,6 +58,7 @@ TUTORIAL_OPTIONS = {
     "--install",
     "--namespace",
     "--output",
+    "--patch",
     "--selector",
     "--tail",
     "--timeout",
@@ -257,7 +259,9 @@ def test_every_option_exists(page: Path):
     known = {option for parser in PROGRAMS.values() for action in parser._actions for option in action.option_strings}
     known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / "benchmarks" / "__main__.py").read_text()))
     known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / "tests" / "cluster" / "kind" / "__main__.py").read_text()))
-    known |= OTHER_PROGRAMS_OPTIONS | CONTAINER_OPTIONS | KUBECTL_OPTIONS | TUTORIAL_OPTIONS | HELM_OPTIONS
+    known |= (
+        OTHER_PROGRAMS_OPTIONS | CURL_OPTIONS | CONTAINER_OPTIONS | KUBECTL_OPTIONS | TUTORIAL_OPTIONS | HELM_OPTIONS
+    )
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text())) - known == set()
 
 
@@ -321,7 +325,7 @@ def test_every_yaml_file_is_accepted(page: str, block: str, tmp_path: Path):
     file.write_text(block)
     if "user_groups" in yaml.safe_load(block):
         assert load_permissions_file(file)
-    elif {"authentication", "api_access"} & yaml.safe_load(block).keys():
+    elif "http" in page:
         assert load_http_configuration(str(file), {})
     else:
         assert read_config(file, {})

@@ -39,11 +39,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* Values of the chart itself; all others are fields of the specification. */}}
 {{- define "queueserver.spec" -}}
-{{- $spec := omit .Values.AsMap "name" "labels" "annotations" "keepOnUninstall" "profileFiles" "test" "global" | deepCopy -}}
+{{- $spec := omit .Values.AsMap "name" "labels" "annotations" "keepOnUninstall" "profileFiles" "test" "ingress" "httpRoute" "tokenReviewRights" "global" | deepCopy -}}
 {{- $environment := get $spec "environment" | default dict -}}
 {{- $_ := set $environment "profile" (include "queueserver.profile" . | fromJson) -}}
 {{- $_ := set $spec "environment" $environment -}}
 {{- toYaml $spec -}}
+{{- end -}}
+
+{{/* Name of the Service of the HTTP server; what leads to it makes no sense without it. */}}
+{{- define "queueserver.http" -}}
+{{- if not (hasKey .Values.AsMap "http") -}}
+{{- fail "ingress and httpRoute lead to the HTTP server: set http, at least to {}" -}}
+{{- end -}}
+{{- include "queueserver.name" . }}-http
 {{- end -}}
 
 {{- define "queueserver.testImage" -}}

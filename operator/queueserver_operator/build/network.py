@@ -18,7 +18,8 @@ from queueserver_common.cluster import (
     worker_name,
 )
 from queueserver_operator.build.parts import metadata
-from queueserver_operator.names import MANAGER, WORKER
+from queueserver_operator.http_spec import http_of
+from queueserver_operator.names import HTTP, MANAGER, WORKER
 from queueserver_operator.spec import QueueServerSpec
 
 CONTROL, INFO, ENCRYPTED_INFO, LINK, HEALTH = "control", "info", "info-curve", "link", "health"
@@ -86,7 +87,8 @@ def _manager_policy(spec: QueueServerSpec) -> dict[str, Any]:
     """
     clients: dict[str, Any] = {"ports": _policy_ports(client_ports(spec).values())}
     if spec.network.clients:
-        clients["from"] = [dict(peer) for peer in spec.network.clients]
+        servers = [{"podSelector": {"matchLabels": _selector(spec, HTTP)}}] if http_of(spec) else []
+        clients["from"] = [*(dict(peer) for peer in spec.network.clients), *servers]
     workers: dict[str, Any] = {"ports": _policy_ports([LINK_PORT])}
     if not spec.environment.host_network:
         # A pod in the host's network comes with the node's address, which no selector finds; CURVE is its door.

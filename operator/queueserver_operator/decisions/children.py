@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from queueserver_common.cluster import http_name
 from queueserver_operator import names
 from queueserver_operator.build import access, manager, manager_config, network, small
 from queueserver_operator.build.parts import hashed
 from queueserver_operator.conditions import Trouble
 from queueserver_operator.decisions.context import Context
+from queueserver_operator.decisions.http_server import belongs_to_http, http_creations, wanted_http_objects
 from queueserver_operator.model import ApplyObject, Chain, CreateOnly, DeleteObject, Manifest, Ref
 from queueserver_operator.reading import text
 
@@ -19,15 +21,15 @@ REFUSAL_PAUSE = 30.0
 _REMOVED_WHEN_UNWANTED = ("NetworkPolicy", "PodDisruptionBudget", "ServiceAccount")
 
 
-def child_chains(context: Context) -> tuple[Chain, ...]:
-    """All children but Secrets with keys and the StatefulSet."""
-    wanted = [*_wanted(context)]
+def child_chains(context: Context, replicas: int) -> tuple[Chain, ...]:
+    """All children but Secrets with keys and the StatefulSet; `replicas` of the manager."""
+    wanted = [*_wanted(context), *wanted_http_objects(context, replicas)]
     chains: list[Chain] = [chain for manifest in wanted if (chain := _applied(context, manifest))]
     client = _client_secret(context)
     spec = context.spec
     if spec.environment.home.made_by_operator and names.home_claim(spec.name) not in context.observed.claims:
         chains.append((CreateOnly(small.home_claim(spec)),))
-    return (*chains, *client, *_unwanted(context, wanted))
+    return (*chains, *http_creations(context), *client, *_unwanted(context, wanted))
 
 
 def stateful_set_chain(context: Context, replicas: int) -> Chain:
@@ -84,7 +86,7 @@ def refused_child(context: Context) -> Trouble | None:
     """An object of ours that the API server refuses."""
     environments = {one.name for one in context.observed.environments}
     for refusal in context.observed.refusals:
-        if refusal.name not in environments:
+        if refusal.name not in environments and refusal.name != http_name(context.spec.name):
             message = f"The API server refuses {refusal.kind} {refusal.name}: {refusal.message}"
             return Trouble("ObjectRefused", message)
     return None
@@ -126,7 +128,8 @@ def _client_secret(context: Context) -> tuple[Chain, ...]:
 def _unwanted(context: Context, wanted: list[dict[str, Any]]) -> Iterator[Chain]:
     kept = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
     for (kind, name), child in sorted(context.observed.children.items()):
-        if kind in _REMOVED_WHEN_UNWANTED and (kind, name) not in kept and not child.deleting:
+        goes = kind in _REMOVED_WHEN_UNWANTED or belongs_to_http(context.spec.name, kind, name)
+        if goes and (kind, name) not in kept and not child.deleting:
             yield (DeleteObject(Ref(kind, context.spec.namespace, name), child.uid),)
 
 

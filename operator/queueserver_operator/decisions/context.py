@@ -9,6 +9,7 @@ from queueserver_operator import names
 from queueserver_operator.build import small, worker
 from queueserver_operator.build.parts import digest
 from queueserver_operator.conditions import Trouble
+from queueserver_operator.http_spec import HttpSpec, http_of
 from queueserver_operator.model import Options
 from queueserver_operator.observed import Lease, Observed, Secret
 from queueserver_operator.report import Report
@@ -59,6 +60,11 @@ class Context:
             return ""
         config_map = self.observed.config_maps.get(self.spec.environment.profile.name)
         return config_map.revision if config_map else ""
+
+    @cached_property
+    def http(self) -> HttpSpec | None:
+        """The HTTP server that is wanted."""
+        return http_of(self.spec)
 
     @cached_property
     def worker_hash(self) -> str:

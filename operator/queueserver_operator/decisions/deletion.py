@@ -69,11 +69,12 @@ def _waiting_for(context: Context) -> str:
 def _data(context: Context) -> tuple[Action, ...]:
     """Deletes the claims and keys that were made for this QueueServer; a volume goes when no pod uses it any more."""
     spec, observed = context.spec, context.observed
-    claims = (names.data_claim(spec.name), names.home_claim(spec.name))
+    claims = (names.data_claim(spec.name), names.home_claim(spec.name), names.http_claim(spec.name))
     secrets = (
         names.control_secret(spec.name),
         names.link_server_secret(spec.name),
         names.link_worker_secret(spec.name),
+        names.http_secret(spec.name),
     )
     ours: tuple[tuple[str, Claim | Secret | None], ...] = (
         *(("PersistentVolumeClaim", observed.claims.get(name)) for name in claims),

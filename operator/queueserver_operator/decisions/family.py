@@ -13,6 +13,7 @@ from queueserver_operator.decisions.children import child_chains, refused_child,
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.deletion import deletion
 from queueserver_operator.decisions.environment import environment_chain, environment_state, orphan_state
+from queueserver_operator.decisions.http_server import http_conditions
 from queueserver_operator.decisions.keys import key_trouble, missing_keys
 from queueserver_operator.decisions.locks import released_locks
 from queueserver_operator.decisions.manager_pod import manager_cause, roll
@@ -54,14 +55,15 @@ def decide(observed: Observed, options: Options, now: float) -> Plan:
         return Plan(((AddFinalizer(Ref(QUEUE_SERVER_KIND, observed.namespace, observed.name)),),), requeue=0.0)
     verdict = _deleting(context) if context.spec.deleting else _living(context)
     states = () if context.spec.deleting else tuple((one, environment_state(context, one)) for one in _own(observed))
-    conditions = (*verdict.conditions, *left_workers(context))
+    http = () if context.spec.deleting or context.spec.suspend else http_conditions(context)
+    conditions = (*verdict.conditions, *http, *left_workers(context))
     chains = (
         *_environment_chains(states, now),
         *released_locks(observed, context.report),
         *verdict.chains,
         queue_server_status(context, verdict.phase, verdict.ready, verdict.cause, conditions, states),
     )
-    requeue = earliest(verdict.requeue, *(state.requeue for _, state in states))
+    requeue = earliest(verdict.requeue, _LOOK_AGAIN if http else None, *(state.requeue for _, state in states))
     return Plan(tuple(chain for chain in chains if chain), requeue)
 
 
@@ -98,7 +100,7 @@ def _living(context: Context) -> _Verdict:
     rolled = roll(context, replicas)
     chains = (
         *missing_keys(context),
-        *child_chains(context),
+        *child_chains(context, replicas),
         stateful_set_chain(context, replicas),
         rolled.chain,
         *(suspended.chains if suspended else ()),

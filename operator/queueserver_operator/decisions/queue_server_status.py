@@ -7,6 +7,7 @@ from typing import Any
 
 from queueserver_common.cluster import QUEUE_SERVER_KIND
 from queueserver_operator.build import small
+from queueserver_operator.build.http import http_image
 from queueserver_operator.build.manager import manager_image, redis_image
 from queueserver_operator.build.worker import worker_image
 from queueserver_operator.conditions import (
@@ -56,6 +57,7 @@ def queue_server_status(
             manager=manager_image(spec, context.options),
             redis=redis_image(spec, context.options),
             worker=worker_image(spec, context.options),
+            http=http_image(spec, context.http, context.options) if context.http else "",
         ),
         "instrument": _instrument(context),
     }

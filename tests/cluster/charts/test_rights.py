@@ -99,7 +99,7 @@ def test_it_may_list_what_it_keeps_in_view(operator: Person):
         ("GET", "/api/v1/secrets"),
         ("DELETE", "/api/v1/namespaces/served/pods"),
         ("DELETE", f"/apis/{API_VERSION}/namespaces/served/queueservers/q"),
-        ("GET", "/apis/apps/v1/namespaces/served/deployments"),
+        ("GET", "/apis/apps/v1/namespaces/served/daemonsets"),
         ("GET", "/api/v1/nodes"),
         ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
         ("GET", "/apis/coordination.k8s.io/v1/namespaces/other/leases"),

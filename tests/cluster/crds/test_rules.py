@@ -44,6 +44,11 @@ SIMULATED = {"profile": {"simulated": {}}}
 RESERVED = "keys that begin with queueserver.blueskyproject.io/ are the operator's own"
 ONE_SOURCE = "name exactly one source of startup code: simulated, configMap, persistentVolumeClaim or image"
 ONE_OF_IMAGE = "startup code in the image has either a path or a module, exactly one of the two"
+HTTP_REPLICAS = (
+    "more than one replica needs an external database, which all of them share: name the Secret with its address in "
+    "http.database.uriSecret"
+)
+ONE_OF_DATABASE = "the database is either on a claim or external (uriSecret), exactly one of the two"
 ONE_OF_PERMISSIONS = "permissions are given either inline or by a configMap, exactly one of the two"
 OWN_NAME = (
     "the name of a QueueServer begins with a letter and has only lower-case letters, digits and '-' in it, because its "
@@ -144,6 +149,18 @@ BAD = [
         "a password in the specification",
         "a specification is no place for a password; name a Redis server that is reached without one",
         spec={"redis": {"address": "redis://user:secret@redis:6379"}},
+    ),
+    Bad("several HTTP servers without a database of their own", HTTP_REPLICAS, spec={"http": {"replicas": 2}}),
+    Bad(
+        "several HTTP servers with a claim",
+        HTTP_REPLICAS,
+        spec={"http": {"replicas": 2, "database": {"claim": {}}}},
+    ),
+    Bad("a database without a place", ONE_OF_DATABASE, spec={"http": {"database": {}}}),
+    Bad(
+        "two databases",
+        ONE_OF_DATABASE,
+        spec={"http": {"database": {"claim": {}, "uriSecret": {"name": "x"}}}},
     ),
     Bad("permissions twice", ONE_OF_PERMISSIONS, spec={"permissions": {"inline": "x", "configMap": {"name": "x"}}}),
     Bad("permissions without content", ONE_OF_PERMISSIONS, spec={"permissions": {}}),

@@ -301,7 +301,7 @@ def test_tokens_of_kubernetes_are_reviewed(
         "groups": {"system:masters": ["admin"]},
         "users": {"system:serviceaccount:default:robot": ["user"]},
     }
-    server = start_server(manager_with_environment, configuration={"authentication": {"kubernetes": kubernetes}})
+    server = start_server(manager_with_environment, configuration={"kubernetes": kubernetes})
 
     def ask(token: str, path: str = "/api/auth/whoami") -> httpx.Response:
         return httpx.get(server.url + path, headers={"Authorization": f"Bearer {token}"}, timeout=20)

@@ -64,6 +64,15 @@ def test_variables_of_the_environment(name: str, value: str, path: str, expected
     assert found == expected
 
 
+def test_the_text_of_a_variable_may_be_in_a_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "key", "fromfile\n")
+    name = "QSERVER_HTTP_SERVER_SINGLE_USER_API_KEY"
+    assert load(environ={f"{name}_FILE": file}).authentication.single_user_api_key == "fromfile"
+    assert load(environ={f"{name}_FILE": file, name: "variable"}).authentication.single_user_api_key == "variable"
+    with pytest.raises(ConfigurationError, match=f"which {name}_FILE names, cannot be read"):
+        load(environ={f"{name}_FILE": str(tmp_path / "none")})
+
+
 @pytest.mark.row(
     "http-api",
     "configuration: file",

@@ -81,7 +81,7 @@ def test_nothing_keeps_unknown_fields_but_pod_templates(plural: str):
         for name, field in node.get("properties", {}).items():
             yield from keeping(field, f"{path}.{name}")
 
-    templates = [".spec.manager.podTemplate.spec", ".spec.environment.podTemplate.spec"]
+    templates = [f".spec.{part}.podTemplate.spec" for part in ("manager", "http", "environment")]
     assert list(keeping(schema(plural))) == (templates if plural == "queueservers" else [])
 
 
@@ -111,12 +111,13 @@ def test_the_longest_name_in_the_rules_is_the_one_in_the_code():
     assert reference["properties"]["name"]["maxLength"] == cluster.MAX_NAME_LENGTH
 
 
-def test_manager_and_worker_have_the_same_settings_of_pods():
+def test_manager_worker_and_http_server_have_the_same_settings_of_pods():
     spec = schema("queueservers")["properties"]["spec"]["properties"]
-    manager, worker = (spec[name]["properties"] for name in ("manager", "environment"))
+    manager, worker, http = (spec[name]["properties"] for name in ("manager", "environment", "http"))
     shared = manager.keys() & worker.keys()
     assert len(shared) > 20
     assert shared == manager.keys() - {"logLevel"}
+    assert shared <= http.keys()
 
 
 # The page about conditions -------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ def of_kind(case: str, kind: str) -> list[dict[str, Any]]:
 
 
 def pods(case: str) -> list[dict[str, Any]]:
-    return [of_kind(case, "StatefulSet")[0]["spec"]["template"]["spec"], of_kind(case, "Pod")[0]["spec"]]
+    made_of_templates = [*of_kind(case, "StatefulSet")[:1], *of_kind(case, "Deployment")[:1]]
+    return [*(one["spec"]["template"]["spec"] for one in made_of_templates), of_kind(case, "Pod")[0]["spec"]]
 
 
 @pytest.mark.parametrize("case", cases())
@@ -35,7 +36,7 @@ def test_the_manifests_are_those_in_the_golden_file(case: str):
 # Security ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", ["simulated", "beamline"])
+@pytest.mark.parametrize("case", ["simulated", "beamline", "http"])
 def test_every_pod_is_restricted(case: str):
     for pod in pods(case):
         assert pod["securityContext"]["runAsNonRoot"] is True

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from queueserver_common.permissions_file import load_permissions_file
+from queueserver_http.configuration_sources import load as load_http_configuration
 
 SAMPLES = sorted((Path(__file__).resolve().parents[3] / "docs" / "samples").glob("*.yaml"))
 
@@ -34,6 +35,8 @@ def test_files_in_samples_can_be_read(name: str, text: str, tmp_path: Path):
     file.write_text(text)
     if name.endswith(".py"):
         compile(text, name, "exec")
+    elif "authentication" in yaml.safe_load(text):
+        assert load_http_configuration(str(file), {}).accounts
     else:
         assert {"root", "primary"} <= set(load_permissions_file(file).groups)
 

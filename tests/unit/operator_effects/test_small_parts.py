@@ -38,8 +38,8 @@ def test_paths_of_the_api() -> None:
 
 
 def test_a_manifest_of_a_strange_kind_is_refused_with_a_sentence() -> None:
-    with pytest.raises(ValueError, match="no business with objects of the kind 'Deployment'"):
-        kind_named("Deployment")
+    with pytest.raises(ValueError, match="no business with objects of the kind 'CronJob'"):
+        kind_named("CronJob")
     with pytest.raises(ValueError, match="Pod is written as v1, not as 'v2'"):
         kind_of({"apiVersion": "v2", "kind": "Pod"})
 

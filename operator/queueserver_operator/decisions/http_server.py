@@ -1,0 +1,102 @@
+"""The HTTP server: what is applied for it, what goes when it is not wanted any more, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from queueserver_common.cluster import http_name
+from queueserver_operator import names
+from queueserver_operator.build.http import KEYS, http_claim, http_objects
+from queueserver_operator.build.parts import digest
+from queueserver_operator.build.small import key_secret
+from queueserver_operator.conditions import HTTP_UNAVAILABLE, Cause, Condition, Trouble
+from queueserver_operator.decisions.context import Context
+from queueserver_operator.decisions.pod_trouble import pod_trouble
+from queueserver_operator.http_spec import HttpSpec
+from queueserver_operator.model import Chain, CreateKeys, CreateOnly
+from queueserver_operator.observed import Pod
+
+KINDS = ("Deployment", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy")
+"""Kinds of the objects that go when no HTTP server is wanted any more."""
+
+
+def wanted_http_objects(context: Context, replicas: int) -> Iterator[dict[str, Any]]:
+    """The objects of the HTTP server as they should be; `replicas` of the manager: without it none runs."""
+    http = context.http
+    if http is None:
+        return
+    servers = http.replicas if replicas else 0
+    yield from http_objects(context.spec, http, context.options, replicas=servers, revision=_revision(context, http))
+
+
+def http_creations(context: Context) -> Iterator[Chain]:
+    """What is made once and never changed: keys and the claim of the database."""
+    http, spec = context.http, context.spec
+    if http is None:
+        return
+    if not http.keys_given and http.keys not in context.observed.secrets:
+        yield (CreateKeys(key_secret(spec, http.keys), KEYS),)
+    claim = http_claim(spec, http)
+    if claim is not None and names.http_claim(spec.name) not in context.observed.claims:
+        yield (CreateOnly(claim),)
+
+
+def http_conditions(context: Context) -> tuple[Condition, ...]:
+    """Whether clients can reach the HTTP server; nothing while they can or while it is starting."""
+    cause = _trouble(context)
+    return () if cause is None else (Condition(HTTP_UNAVAILABLE, True, cause),)
+
+
+def belongs_to_http(queue_server: str, kind: str, name: str) -> bool:
+    """Whether an object is one of the HTTP server's."""
+    return kind in KINDS and name == http_name(queue_server)
+
+
+def _revision(context: Context, http: HttpSpec) -> str:
+    config_map = context.observed.config_maps.get(http.config_map)
+    control = context.control_secret
+    return digest([config_map.revision if config_map else "", control.public_key if control else ""])
+
+
+def _trouble(context: Context) -> Cause | None:
+    http, observed = context.http, context.observed
+    if http is None:
+        return None
+    if http.config_map and http.config_map not in observed.config_maps:
+        message = f"The ConfigMap {http.config_map}, which spec.http.configuration names, does not exist."
+        return Trouble("ConfigurationNotFound", message)
+    for name, field in _named_secrets(http):
+        if name not in observed.secrets:
+            return Trouble("SecretNotFound", f"The Secret {name}, which spec.http.{field} names, does not exist.")
+    keys = observed.secrets.get(http.keys)
+    if keys is not None and (missing := sorted(set(KEYS) - keys.keys)):
+        return Trouble("SecretIncomplete", f"The Secret {keys.name} has no {' and no '.join(missing)}.")
+    for refusal in observed.refusals:
+        if refusal.name == http_name(context.spec.name):
+            message = f"The API server refuses {refusal.kind} {refusal.name}: {refusal.message}"
+            return Trouble("ObjectRefused", message)
+    return _trouble_of_pods(context)
+
+
+def _named_secrets(http: HttpSpec) -> Iterator[tuple[str, str]]:
+    if http.keys_given:
+        yield http.keys, "keys"
+    if http.secret:
+        yield http.secret, "configuration"
+    if http.uri_secret:
+        yield http.uri_secret, "database.uriSecret"
+
+
+def _trouble_of_pods(context: Context) -> Trouble | None:
+    """The first trouble of a pod that does not serve, unless others do."""
+    living = [pod for pod in context.observed.http_pods if not pod.gone and not pod.deleting]
+    if any(_serves(pod) for pod in living):
+        return None
+    troubles = (pod_trouble(pod, context.observed, context.now) for pod in living)
+    return next((trouble for trouble in troubles if trouble is not None), None)
+
+
+def _serves(pod: Pod) -> bool:
+    container = pod.container(names.HTTP_CONTAINER)
+    return container is not None and container.ready

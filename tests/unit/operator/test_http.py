@@ -1,0 +1,235 @@
+"""The HTTP server of a QueueServer: `spec.http`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from operator_objects import manifests, world
+from operator_world import World, refusal
+
+PREFIX = "queueserver.blueskyproject.io"
+OBJECTS = ("Deployment", "Service", "ServiceAccount", "ConfigMap", "NetworkPolicy")
+
+
+def with_http(**http: Any) -> World:
+    some = world(http=http)
+    some.settle()
+    return some
+
+
+def server_pod(some: World) -> dict[str, Any]:
+    pod: dict[str, Any] = some.get("Deployment", "q-http")["spec"]["template"]["spec"]
+    return pod
+
+
+def server(some: World) -> dict[str, Any]:
+    container: dict[str, Any] = server_pod(some)["containers"][0]
+    return container
+
+
+def volume(some: World, name: str) -> dict[str, Any]:
+    return next(one for one in server_pod(some)["volumes"] if one["name"] == name)
+
+
+def run_server(some: World, *, ready: bool = True, **state: Any) -> None:
+    """The Deployment's controller makes a pod."""
+    template = some.get("Deployment", "q-http")["spec"]["template"]
+    some.put("Pod", "q-http-1", {"metadata": template["metadata"], "spec": {**template["spec"], "nodeName": "node-1"}})
+    some.set_containers("q-http-1", http={"state": {"running": {}}, "ready": ready, **state})
+
+
+def test_there_is_none_unless_it_is_wanted():
+    some = world()
+    some.settle()
+    assert [name for kind in OBJECTS for name in some.names(kind) if name.endswith("-http")] == []
+    assert "q-http" not in some.names("Secret")
+
+
+def test_it_is_a_client_of_the_manager_like_any_other():
+    some = with_http()
+    container = server(some)
+    assert container["command"] == ["start-bluesky-httpserver"]
+    assert {"secretRef": {"name": "q-client"}} in container["envFrom"]
+    assert container["image"] == "registry/manager:1"
+    service = some.get("Service", "q-http")["spec"]
+    assert [one["port"] for one in service["ports"]] == [60610]
+    labels = some.get("Deployment", "q-http")["spec"]["template"]["metadata"]["labels"]
+    assert service["selector"].items() <= labels.items()
+
+
+def test_its_keys_are_made_once_and_are_files():
+    some = with_http()
+    before = some.get("Secret", "q-http")["data"]
+    assert sorted(before) == ["api_key", "token_key"]
+    some.change_spec(http={"rootPath": "/x"})
+    some.settle()
+    assert some.get("Secret", "q-http")["data"] == before
+    assert volume(some, "keys")["secret"]["defaultMode"] == 0o440
+    values = {one["name"]: one["value"] for one in server(some)["env"]}
+    assert values["QSERVER_HTTP_SERVER_SINGLE_USER_API_KEY_FILE"].endswith("/api_key")
+    assert not any("secretKeyRef" in str(one) for one in server(some)["env"])
+
+
+def test_keys_may_be_somebody_elses():
+    some = world(http={"keys": {"name": "mine"}})
+    some.settle()
+    assert "q-http" not in some.names("Secret")
+    assert volume(some, "keys")["secret"]["secretName"] == "mine"
+    assert some.condition("HttpUnavailable")[1] == "SecretNotFound"
+    some.put("Secret", "mine", {"data": {"api_key": ""}})
+    some.settle()
+    assert some.condition("HttpUnavailable")[1:] == ("SecretIncomplete", "The Secret mine has no token_key.")
+
+
+def test_its_settings_never_touch_the_managers_pod():
+    some = world()
+    some.settle()
+    before = some.get("StatefulSet", "q-manager")
+    some.change_spec(http={"rootPath": "/x"})
+    some.settle()
+    assert some.get("StatefulSet", "q-manager") == before
+
+
+def test_a_changed_configuration_rolls_its_pods():
+    some = world(http={"configuration": {"configMap": {"name": "settings"}}})
+    some.put("ConfigMap", "settings", {"data": {"a.yml": "x"}})
+    some.settle()
+    before = some.get("Deployment", "q-http")["spec"]["template"]["metadata"]["annotations"]
+    assert {"configMap": {"name": "settings"}} in volume(some, "config")["projected"]["sources"]
+    some.put("ConfigMap", "settings", {"data": {"a.yml": "y"}})
+    some.settle()
+    assert some.get("Deployment", "q-http")["spec"]["template"]["metadata"]["annotations"] != before
+
+
+def test_its_objects_go_when_it_is_not_wanted_any_more():
+    some = with_http()
+    assert all(some.has(kind, "q-http") for kind in OBJECTS)
+    body = some.queue_server
+    spec = {key: value for key, value in body["spec"].items() if key != "http"}
+    some.put("QueueServer", "q", {**body, "spec": spec})
+    some.settle()
+    assert not any(some.has(kind, "q-http") for kind in OBJECTS)
+    assert some.has("Secret", "q-http"), "keys are kept, as data are"
+    assert some.has("Service", "q")
+
+
+# Database ------------------------------------------------------------------------------------------------------------
+
+
+def test_accounts_are_on_a_claim_that_outlives_the_queue_server():
+    some = with_http(database={"claim": {"size": "1Gi"}})
+    claim = some.get("PersistentVolumeClaim", "q-http")
+    assert claim["spec"]["resources"] == {"requests": {"storage": "1Gi"}}
+    assert "ownerReferences" not in claim["metadata"]
+    assert some.get("Deployment", "q-http")["spec"]["strategy"] == {"type": "Recreate"}
+    assert volume(some, "data") == {"name": "data", "persistentVolumeClaim": {"claimName": "q-http"}}
+
+
+def test_what_is_kept_goes_with_the_queue_server_when_it_is_to():
+    some = world(http={"database": {"claim": {}}}, storage={"reclaim": "Delete"})
+    some.settle()
+    some.delete_queue_server()
+    some.settle()
+    assert not some.has("PersistentVolumeClaim", "q-http")
+    assert not some.has("Secret", "q-http")
+
+
+def test_several_servers_share_an_external_database():
+    some = world(http={"replicas": 3, "database": {"uriSecret": {"name": "accounts", "key": "address"}}})
+    some.put("Secret", "accounts", {"data": {"address": ""}})
+    some.settle()
+    deployment = some.get("Deployment", "q-http")["spec"]
+    assert deployment["replicas"] == 3
+    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert volume(some, "database")["secret"]["items"] == [{"key": "address", "path": "uri"}]
+    assert not some.has("PersistentVolumeClaim", "q-http")
+
+
+# Security ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_mounted_only_for_token_review():
+    assert "serviceAccountToken" not in str(server_pod(with_http()))
+    some = with_http(tokenReview={"groups": {"staff": ["expert"]}})
+    assert "serviceAccountToken" in str(volume(some, "token"))
+    assert server_pod(some)["automountServiceAccountToken"] is False
+    settings = yaml.safe_load(some.get("ConfigMap", "q-http")["data"]["operator.yml"])
+    assert settings["kubernetes"] == {"enabled": True, "groups": {"staff": ["expert"]}}
+
+
+def test_the_operator_gives_it_no_rights():
+    some = with_http(tokenReview={})
+    assert some.names("Role") == some.names("RoleBinding") == ["q-manager"]
+    assert some.names("ClusterRoleBinding") == []
+
+
+def test_clients_reach_it_and_it_reaches_the_manager():
+    clients = [{"podSelector": {"matchLabels": {"role": "client"}}}]
+    some = world(http={}, network={"policy": {"clients": clients}})
+    some.settle()
+    (rule,) = some.get("NetworkPolicy", "q-http")["spec"]["ingress"]
+    assert rule == {"ports": [{"port": 60610, "protocol": "TCP"}], "from": clients}
+    to_manager = some.get("NetworkPolicy", "q-manager")["spec"]["ingress"][0]["from"]
+    labels = {f"{PREFIX}/queueserver": "q", f"{PREFIX}/component": "http"}
+    assert to_manager == [*clients, {"podSelector": {"matchLabels": labels}}]
+
+
+# State ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_suspended_queue_server_has_none_that_runs():
+    some = with_http()
+    some.start_manager()
+    some.manager_says()
+    some.settle()
+    some.change_spec(suspend=True)
+    some.settle()
+    assert some.get("Deployment", "q-http")["spec"]["replicas"] == 0
+    some.change_spec(suspend=False)
+    some.settle()
+    assert some.get("Deployment", "q-http")["spec"]["replicas"] == 1
+
+
+def test_a_server_that_ends_again_and_again_is_told_and_the_manager_stays_ready():
+    some = with_http()
+    some.start_manager()
+    some.manager_says()
+    run_server(some, ready=False, restarts=2)
+    crash = {"terminated": {"exitCode": 2, "message": "The configuration cannot be used: uvicorn/port"}}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    some.set_containers("q-http-1", http={"state": waiting, "restartCount": 3, "lastState": crash})
+    some.settle()
+    status, reason, message = some.condition("HttpUnavailable")
+    assert (status, reason) == ("True", "CrashLoop")
+    assert "uvicorn/port" in message
+    assert some.condition("Ready")[0] == "True"
+    some.set_containers("q-http-1", http={"state": {"running": {}}, "ready": True})
+    some.settle()
+    assert some.condition("HttpUnavailable") == ("", "", "")
+
+
+def test_a_manifest_that_is_refused_concerns_the_http_server_alone():
+    some = with_http()
+    some.start_manager()
+    some.manager_says()
+    some.refusals.append(refusal(some.get("Deployment", "q-http"), "no such class", some.now))
+    some.settle()
+    assert some.condition("HttpUnavailable")[1] == "ObjectRefused"
+    assert some.condition("Ready")[0] == "True"
+
+
+@pytest.mark.parametrize("missing", ["configMap", "secret"])
+def test_a_configuration_that_is_not_there_is_told(missing: str):
+    some = with_http(configuration={missing: {"name": "settings"}})
+    status, reason, message = some.condition("HttpUnavailable")
+    assert (status, reason) == ("True", "ConfigurationNotFound" if missing == "configMap" else "SecretNotFound")
+    assert "settings" in message
+
+
+def test_its_image_stands_in_the_status():
+    assert with_http().status()["images"]["http"] == "registry/manager:1"
+    assert with_http(image="mine:1").status()["images"]["http"] == "mine:1"
+    assert len(manifests(with_http(image="mine:1"), "Deployment")) == 1

@@ -306,6 +306,11 @@ class IgnoredWords:
         words.clear()
 
 
+def is_integer(word: str) -> bool:
+    """Whether the word is written as an integer."""
+    return _INTEGER.fullmatch(word) is not None
+
+
 def parse_literal(text: str, what: str) -> Any:
     """The value of a Python literal or a JSON text; nothing is evaluated."""
     text = text.strip()

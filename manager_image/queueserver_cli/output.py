@@ -24,6 +24,11 @@ def message(reply: Any, now: datetime) -> str:
     return f"{clock(now)} - MESSAGE: \n{format_reply(reply)}"
 
 
+def line(reply: Any, now: datetime) -> str:
+    """The same in one line, as version 0.0.1 showed it."""
+    return f"{clock(now)} - MESSAGE: {reply}"
+
+
 def error(text: str, now: datetime) -> str:
     """The line that stands in place of a reply."""
     return f"{clock(now)} - ERROR: {text}"

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from queueserver_cli import client, completion, grammar, output
+from queueserver_cli import client, completion, grammar, legacy, output
 from queueserver_cli.arguments import CommandError, FileContent
 
 if TYPE_CHECKING:
@@ -77,15 +77,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    options = _parser().parse_intermixed_args(argv)
-    address = client.control_address(options.zmq_control_addr or options.address)
-    screen = _screen()
-    if screen is None:
+    parser = _parser()
+    options = parser.parse_intermixed_args(argv)
+    old = options.old_command is not None
+    if old == bool(options.command):
+        parser.error("a command is needed: its words, or option -c with a command of version 0.0.1")
+    if options.old_parameters and not old:
+        parser.error("option -p goes with option -c only")
+    address = options.zmq_control_addr or options.address or (legacy.DEFAULT_ADDRESS if old else None)
+    address = client.control_address(address)
+    screen = None if old else _screen()
+    if screen is None and not old:
         print(f"Arguments: {options.command}", flush=True)
     try:
-        if options.address:
+        if options.address and not old:
             print(f"WARNING:{_LOGGER}:Option --address is deprecated, use --zmq-control-addr instead.", file=sys.stderr)
-        request = grammar.parse(options.command, lock_key=options.lock_key)
+        words = legacy.todays_words(options.old_command, options.old_parameters) if old else options.command
+        request = grammar.parse(words, lock_key=options.lock_key)
         params = {name: _file_content(value) for name, value in request.params.items()}
         with client.ManagerClient(
             address,
@@ -102,7 +110,7 @@ def _run(argv: Sequence[str]) -> int:
         _report_no_answer(error, address, screen)
         return EXIT_NO_COMMUNICATION
     if screen is None:
-        print(output.message(reply, datetime.now()))
+        print((output.line if old else output.message)(reply, datetime.now()))
     else:
         screen.show_reply(request.method, reply, datetime.now())
     sys.stdout.flush()
@@ -199,7 +207,18 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES.replace("{commands}", commands),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="+", help="the words of a command, see below")
+    parser.add_argument("command", nargs="*", help="the words of a command, see below")
+    parser.add_argument(
+        "-c",
+        "--command",
+        dest="old_command",
+        metavar="COMMAND",
+        help=f"a command of version 0.0.1 instead, for example queue_plan_add; sent to {legacy.DEFAULT_ADDRESS} unless "
+        "-a is given (the manager listens there with --legacy-addr)",
+    )
+    parser.add_argument(
+        "-p", "--parameters", dest="old_parameters", metavar="PARAMETER", nargs="+", default=[], help="its parameters"
+    )
     parser.add_argument(
         "-a",
         "--zmq-control-addr",

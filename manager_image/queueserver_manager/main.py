@@ -24,6 +24,7 @@ from queueserver_manager.api.console_stream import ConsoleStream
 from queueserver_manager.api.control_socket import ControlSocket
 from queueserver_manager.api.curve import CurveServerKeys
 from queueserver_manager.api.info_socket import InfoSocket
+from queueserver_manager.api.legacy_socket import LegacySocket
 from queueserver_manager.api.terminal import TerminalWriter
 from queueserver_manager.api.wire import Encoding
 from queueserver_manager.core import recovery, termination
@@ -195,6 +196,8 @@ class Manager:
         )
         self.service.worker_side = self.workers
         self.service.console = ConsoleStream(epoch)
+        self._control: ControlSocket | None = None
+        self._legacy: LegacySocket | None = None
         self._cluster: ClusterParts | None = None
         if settings.in_cluster:
             from queueserver_manager.cluster.parts import ClusterParts  # with httpx: 10 MB that others do not need
@@ -231,13 +234,18 @@ class Manager:
         await self._store.redis.commit(_new_uid(), writes)
         core.state.last_exit_status = await load_last_exit_status(self._store.redis, stored)
         keys = CurveServerKeys.from_text(settings.zmq_private_key) if settings.zmq_private_key else None
-        service.control = ControlSocket(
+        self._control = ControlSocket(
             settings.zmq_control_addr,
             self._encoding,
             service.on_request,
             max_frame=settings.max_request_size,
             curve=keys,
         )
+        if settings.legacy_addr is not None:
+            self._legacy = LegacySocket(
+                settings.legacy_addr, service.on_request, max_frame=settings.max_request_size, curve=keys
+            )
+            _log.info("Requests of version 0.0.1 are answered on %s", settings.legacy_addr)
         if settings.zmq_publish_console:
             service.info = _open_info_socket(settings, self._encoding, keys, service.console)
         self.workers.link = self._open_link()
@@ -259,7 +267,7 @@ class Manager:
 
     def _unready(self) -> str:
         core = self.service.core
-        if not hasattr(self.service, "control") or core.state.manager_state is ManagerState.INITIALIZING:
+        if self._control is None or core.state.manager_state is ManagerState.INITIALIZING:
             return "The manager is starting."
         return self._remark()
 
@@ -300,8 +308,9 @@ class Manager:
         await self.workers.close()
         if self._cluster is not None:
             await self._cluster.close()
-        if hasattr(self.service, "control"):
-            self.service.control.close()
+        for socket in (self._control, self._legacy):
+            if socket is not None:
+                socket.close()
         self._console.disconnect()
         if self.service.info is not None:
             self.service.info.close()

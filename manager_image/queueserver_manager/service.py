@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from queueserver_common import __version__
 from queueserver_common.link.messages import CommandResult
 from queueserver_manager.api.console_stream import ConsoleStream
-from queueserver_manager.api.control_socket import ControlSocket, Request
+from queueserver_manager.api.control_socket import Request
 from queueserver_manager.api.info_socket import InfoSocket
 from queueserver_manager.api.wire import Encoding, encode_reply
 from queueserver_manager.committer import Committer
@@ -73,7 +73,6 @@ class Service:
         self.core = core
         self.store = store
         self.worker_side: WorkerSide
-        self.control: ControlSocket
         self.info: InfoSocket | None = None
         self.console: ConsoleStream
         self.on_change: Callable[[], None] = lambda: None
@@ -197,7 +196,7 @@ class Service:
 
     def _reply(self, request: Request, reply: Reply | None) -> None:
         if reply is not None:
-            self.control.reply(request, reply)
+            request.socket.reply(request, reply)
 
     def leave(self, code: int) -> None:
         """End the manager process with an exit code."""
@@ -249,11 +248,11 @@ class Service:
         if self.committer.connected:
             self.committer.submit((), lambda durable: self._reply_status(request, status, durable))
         else:
-            self.control.reply(request, status)
+            request.socket.reply(request, status)
 
     def _reply_status(self, request: Request, status: bytes, durable: bool) -> None:
         # The store was lost under the decisions that this status shows: take the last durable ones.
-        self.control.reply(request, status if durable else self.status_bytes())
+        request.socket.reply(request, status if durable else self.status_bytes())
 
     def status(self) -> Mapping[str, Any]:
         """The status as it is decided."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from queueserver_cli import console_monitor, grammar, qserver, zmq_keys
+from queueserver_cli import console_monitor, grammar, legacy, qserver, zmq_keys
 from queueserver_common.permissions_file import load_permissions_file
 from queueserver_http import main as http_server
 from queueserver_http.configuration_sources import load as load_http_configuration
@@ -245,7 +245,9 @@ def test_every_command_is_understood_by_its_program(command: Command):
         parser.parse_args(words)
         return
     options = parser.parse_intermixed_args(words)
-    request = grammar.parse(options.command, lock_key=options.lock_key)
+    old = options.old_command
+    said = options.command if old is None else legacy.todays_words(old, options.old_parameters)
+    request = grammar.parse(said, lock_key=options.lock_key)
     assert request.method in METHODS or request.method in ("ping", "status")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import zmq
 
@@ -38,16 +38,25 @@ _log = logging.getLogger("bluesky_queueserver.manager.comms")
 class Request:
     """A request that waits for its reply. `arrived` is the loop's time in seconds."""
 
-    __slots__ = ("answered", "arrived", "client", "method", "params")
+    __slots__ = ("answered", "arrived", "client", "method", "params", "socket")
 
-    def __init__(self, method: str, params: Any, client: list[bytes], arrived: float) -> None:
+    def __init__(self, method: str, params: Any, client: list[bytes], arrived: float, socket: ReplySocket) -> None:
         self.method = method
         self.params = params
         """As sent, of any type; `{}` when left out."""
         self.client = client
         """The frames before the request: the way back. Equal for requests of one REQ client."""
         self.arrived = arrived
+        self.socket = socket
+        """Where the reply goes."""
         self.answered = False
+
+
+class ReplySocket(Protocol):
+    """What takes replies."""
+
+    def reply(self, request: Request, payload: bytes | Mapping[str, Any]) -> None:
+        """Answer a request of this socket, once."""
 
 
 class ControlSocket:
@@ -122,7 +131,7 @@ class ControlSocket:
         if isinstance(decoded, Malformed):
             self._send(client, encode_reply(decoded.reply, self._encoding))
             return
-        request = Request(*decoded, client, self._clock())
+        request = Request(*decoded, client, self._clock(), self)
         try:
             self._on_request(request)
         except Exception as error:

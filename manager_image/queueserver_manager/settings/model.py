@@ -40,6 +40,8 @@ class Settings:
     zmq_publish_console: bool
     zmq_private_key: str = field(repr=False)
     """Z85 text; empty: no encryption."""
+    legacy_addr: str | None
+    """None: requests of version 0.0.1 are not answered."""
     max_request_size: int
     """Bytes."""
 

@@ -74,7 +74,7 @@ def test_an_impossible_address_exits_with_3_at_once(capsys: pytest.CaptureFixtur
     assert "HH:MM:SS - ERROR: ZMQ communication error: cannot connect to 'foo'" in out
 
 
-@pytest.mark.parametrize("words", [[], ["-c", "ping"], ["ping", "--nonsense"]])
+@pytest.mark.parametrize("words", [[], ["-c", "ping", "status"], ["ping", "-p", "x"], ["ping", "--nonsense"]])
 def test_wrong_options_exit_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(words)

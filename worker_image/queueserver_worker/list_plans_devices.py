@@ -46,15 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code: 0, 1 when it failed, 2 (from argparse) for a wrong command line."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.use_ipython_kernel == "ON" or options.startup_profile or options.ipython_dir:
+    if options.use_ipython_kernel == "ON":
         return _failed(
-            "IPython profiles and the IPython kernel are not supported yet; plain Python mode is. Name the code "
-            "with --startup-dir, --startup-script or --startup-module: the 'startup' folder of a profile without "
-            "magics can be given as --startup-dir."
+            "The IPython kernel is not supported yet; plain Python mode is. A profile without magics can be listed "
+            "with --startup-profile and without --use-ipython-kernel."
         )
+    if options.startup_dir and (options.startup_profile or options.ipython_dir):
+        return _failed("Name one source of startup code: --startup-dir goes with no profile.")
     source = _source(options)
     if source is None:
-        return _failed("Name the startup code: one of --startup-dir, --startup-script or --startup-module is needed.")
+        return _failed(
+            "Name the startup code: one of --startup-dir, --startup-script, --startup-module or --startup-profile is "
+            "needed."
+        )
     directory = Path(options.file_dir).expanduser().absolute()
     if not directory.is_dir():
         return _failed(f"The directory '{directory}' for the file (--file-dir) does not exist.")
@@ -107,7 +111,13 @@ def _source(options: argparse.Namespace) -> StartupSource | None:
         ("script", options.startup_script),
         ("module", options.startup_module),
     )
-    return next((StartupSource(kind, value) for kind, value in kinds if value), None)
+    if named := next((StartupSource(kind, value) for kind, value in kinds if value), None):
+        return named
+    if not options.startup_profile and not options.ipython_dir:
+        return None
+    # As the manager finds it: a profile's code is in the folder `startup`.
+    ipython = Path(options.ipython_dir or "~/.ipython").expanduser()
+    return StartupSource("directory", str(ipython / f"profile_{options.startup_profile or 'default'}" / "startup"))
 
 
 def _failed(text: str) -> int:
@@ -130,12 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--file-dir", default=".", help="directory of the file (default: the current directory)")
     parser.add_argument("--file-name", default=LISTS_FILE_NAME, help="name of the file (default: %(default)s)")
-    parser.add_argument("--startup-profile", metavar="NAME", help="name of an IPython profile; not supported yet")
+    parser.add_argument("--startup-profile", metavar="NAME", help="IPython profile whose folder startup holds the code")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--startup-dir", metavar="DIR", help="directory of *.py and *.ipy files, run in name order")
     source.add_argument("--startup-module", metavar="NAME", help="module that is imported")
     source.add_argument("--startup-script", metavar="FILE", help="script that is run")
-    parser.add_argument("--ipython-dir", metavar="DIR", help="directory of IPython profiles; not supported yet")
+    parser.add_argument("--ipython-dir", metavar="DIR", help="IPython directory with the profile (default: ~/.ipython)")
     parser.add_argument(
         "--use-ipython-kernel", choices=("ON", "OFF"), default="OFF", help="not supported yet (default: OFF)"
     )

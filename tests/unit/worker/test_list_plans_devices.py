@@ -54,6 +54,14 @@ def test_all_sources_and_names_of_files_can_be_given(tmp_path, script, monkeypat
         assert (done.returncode, list(read_lists(tmp_path / "out" / name).plans)) == (0, ["plan"]), done.stderr
 
 
+def test_the_startup_folder_of_a_profile_is_a_source(tmp_path, script):
+    folder = tmp_path / "ipython" / "profile_collection" / "startup"
+    folder.mkdir(parents=True)
+    script.rename(folder / "00-base.py")
+    done = program("--startup-profile", "collection", "--ipython-dir", tmp_path / "ipython", cwd=tmp_path)
+    assert (done.returncode, list(read_lists(tmp_path / LISTS_FILE_NAME).plans)) == (0, ["plan"]), done.stderr
+
+
 def test_an_existing_file_is_overwritten(tmp_path, script):
     (tmp_path / LISTS_FILE_NAME).write_text("existing_plans: {}")
     assert program("--startup-script", script, cwd=tmp_path).returncode == 0
@@ -110,12 +118,14 @@ def test_threads_that_never_end_do_not_hold_the_program(tmp_path, script):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ((), "one of --startup-dir, --startup-script or --startup-module"),
+        ((), "one of --startup-dir, --startup-script, --startup-module or --startup-profile"),
         (("--startup-dir", "missing"), "does not exist"),
         (("--startup-dir", ".", "--file-dir", "missing"), "(--file-dir) does not exist"),
         (("--startup-dir", ".", "--use-ipython-kernel", "ON"), "plain Python mode"),
-        (("--startup-profile", "default"), "plain Python mode"),
-        (("--startup-dir", ".", "--ipython-dir", "."), "plain Python mode"),
+        (("--startup-profile", "default", "--use-ipython-kernel", "ON"), "plain Python mode"),
+        (("--startup-profile", "default", "--startup-dir", "."), "Name one source of startup code"),
+        (("--startup-profile", "nowhere", "--ipython-dir", "."), "does not exist"),
+        (("--startup-dir", ".", "--ipython-dir", "."), "Name one source of startup code"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence_and_exit_code_1(tmp_path, arguments, problem):

@@ -24,6 +24,7 @@ from process_table import free_ports
 from queueserver_common.cluster import environment_name
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_common.startup import StartupSource
+from queueserver_worker.runtime.exit_codes import ExitCode
 from running_manager import SIMULATED_PROFILE, RunningManager
 
 DEADLINE = 30.0
@@ -257,7 +258,7 @@ def test_a_deleted_pod_aborts_the_plan_and_the_history_tells_why(manager: Cluste
     pod = manager.open()
     manager.start_plan()
     pod.delete()
-    assert pod.wait_end() == 0
+    assert pod.wait_end() == ExitCode.TERMINATED
     wait_closed(manager)
     result = manager.last_result()
     assert result["exit_status"] == "failed"

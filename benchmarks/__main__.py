@@ -14,7 +14,7 @@ from benchmarks import report
 from benchmarks.bench import ROOT, Bench, log
 from benchmarks.figures import FIGURES
 from benchmarks.samples import Side
-from benchmarks.sections import batch, console, control, durability, environment, plans, queue, status
+from benchmarks.sections import batch, console, control, durability, environment, http, plans, queue, status
 from benchmarks.upstream_environment import NoUpstreamError, programs
 
 SECTIONS = {
@@ -25,6 +25,7 @@ SECTIONS = {
     "control": control,
     "environment": environment,
     "console": console,
+    "http": http,
     "durability": durability,
 }
 BUILD = ROOT / "build"

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 VERSION = "0.0.25"
+HTTP_VERSION = "0.0.14"
+"""Of upstream's HTTP server."""
 _UNDECLARED = ("pandas", "matplotlib")
 """What upstream's server imports and does not declare."""
 _SAME_AS_OURS = ("bluesky", "ophyd", "pyzmq")
@@ -22,7 +24,8 @@ def programs(build: Path) -> Path:
     """The folder of upstream's programs, installed by name if they are not there yet."""
     environment = build / f"upstream-{VERSION}"
     complete = environment / "complete"
-    wanted = [f"bluesky-queueserver=={VERSION}", *_UNDECLARED, *(f"{name}=={version(name)}" for name in _SAME_AS_OURS)]
+    wanted = [f"bluesky-queueserver=={VERSION}", f"bluesky-httpserver=={HTTP_VERSION}"]
+    wanted += [*_UNDECLARED, *(f"{name}=={version(name)}" for name in _SAME_AS_OURS)]
     if not complete.is_file() or complete.read_text() != "\n".join(wanted):
         _run([sys.executable, "-m", "venv", "--clear", str(environment)])
         _run([str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted])

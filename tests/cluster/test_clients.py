@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import base64
-import re
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +14,7 @@ from cluster_beamline import DEADLINE, Beamline
 from cluster_of_tests import Kubectl
 from deadline import wait_until
 from helm_release import Releases
+from port_forward import forwarded
 from queueserver_common.cluster import CONTROL_PORT, ENCRYPTED_INFO_PORT, INFO_PORT
 from queueserver_operator.names import client_secret
 
@@ -56,25 +54,6 @@ assert monitor.poll(60000), "nothing happened"
 print("admitted" if zmq.utils.monitor.recv_monitor_message(monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
     else "refused")
 """.replace("import os, sys, zmq", "import os, sys, zmq, zmq.utils.monitor")
-
-
-@contextmanager
-def forwarded(cluster: Kubectl, service: str, *ports: int) -> Iterator[dict[int, int]]:
-    """Ports of this machine that lead to ports of a Service while the block lasts, by the latter."""
-    words = cluster.command("port-forward", f"service/{service}", *(f":{port}" for port in ports))
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout
-    try:
-        found: dict[int, int] = {}
-        while len(found) < len(ports):
-            line = process.stdout.readline()
-            assert line, f"kubectl port-forward ended with {process.wait()}"
-            if match := re.match(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)", line):
-                found[int(match[2])] = int(match[1])
-        yield found
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def connected(kind: int, port: int, key: str = "") -> zmq.Socket[bytes]:

@@ -39,7 +39,7 @@ format: dev ## Format the code and mend what the style check can mend
 bench: dev ## Measure speed and memory beside upstream's server
 	.venv/bin/python -m benchmarks $(ARGS)
 
-cluster-up: ## Bring up a Kubernetes for tests with the images of this tree (ARGS="--workers 2" for more nodes)
+cluster-up: ## Bring up a Kubernetes for tests with the images of this tree (ARGS="--workers 0" for one node)
 	@$(CLUSTER) up $(ARGS)
 
 cluster-load: ## Build the images of this tree and bring them into that cluster

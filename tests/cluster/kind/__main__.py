@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
             subparser.add_argument("--name", default=DEFAULT_NAME, help="name of the cluster (default: %(default)s)")
         if command == "up":
             subparser.add_argument(
-                "--workers", type=int, default=0, metavar="N", help="nodes besides the control plane's (default: 0)"
+                "--workers", type=int, default=1, metavar="N", help="nodes besides the control plane's (default: 1)"
             )
     return parser
 

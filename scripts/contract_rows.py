@@ -18,7 +18,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = ROOT / "tests" / "contract" / "rows"
-TESTS = ("tests/contract", "tests/unit/http", "tests/unit/cli", "tests/faults")
+TESTS = (
+    "tests/contract",
+    "tests/faults",
+    *(f"tests/unit/{part}" for part in ("api", "cli", "common", "http", "manager", "store", "worker")),
+)
 """Where tests of the contract are."""
 
 

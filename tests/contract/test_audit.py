@@ -19,6 +19,7 @@ def newest(manager: ContractManager, count: int = 1) -> list[Entry]:
     return entries
 
 
+@pytest.mark.row("zmq-api", "audit_get (addition)")
 def test_an_accepted_request_is_recorded(closed_manager: ContractManager) -> None:
     before = time.time()
     item = closed_manager.add(plan("count", ["det"]), pos="front")
@@ -111,6 +112,7 @@ def test_without_a_limit_there_is_no_log(start_manager: Callable[..., ContractMa
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "validate (addition)")
 def test_validate_tells_what_a_batch_would_be_told_and_adds_nothing(closed_manager: ContractManager) -> None:
     items = [QUICK, plan("scan", "few"), 5, plan("no_such_plan"), {"item_type": "instruction", "name": "queue_stop"}]
     before = closed_manager.accepted("queue_get")
@@ -130,6 +132,7 @@ def test_validate_tells_what_a_batch_would_be_told_and_adds_nothing(closed_manag
     assert closed_manager.refusal_code("validate", **CALLER) == "missing_parameter"
 
 
+@pytest.mark.row("zmq-api", "queued_at (addition)")
 def test_an_item_tells_when_it_was_queued(manager: ContractManager) -> None:
     before = time.time()
     first = manager.add(plan("fail", "text"))

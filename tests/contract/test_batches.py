@@ -15,6 +15,7 @@ UNKNOWN = plan("no_such_plan")
 # Adding ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_item_add_batch: empty")
 def test_an_empty_batch_is_a_success_and_changes_nothing(closed_manager: ContractManager) -> None:
     uids, before = closed_manager.fill(2), closed_manager.status()["plan_queue_uid"]
     reply = closed_manager.call("queue_item_add_batch", items=[], **CALLER)
@@ -23,6 +24,7 @@ def test_an_empty_batch_is_a_success_and_changes_nothing(closed_manager: Contrac
     assert closed_manager.status()["plan_queue_uid"] == before
 
 
+@pytest.mark.row("zmq-api", "queue_item_add_batch: all or nothing")
 def test_one_invalid_item_refuses_the_batch_and_every_item_gets_its_result(closed_manager: ContractManager) -> None:
     uids = closed_manager.fill(2)
     items = [5, QUICK, UNKNOWN, {"item_type": "function", "name": "function_sleep"}, STOP_INSTRUCTION]
@@ -48,6 +50,7 @@ def test_one_invalid_item_refuses_the_batch_and_every_item_gets_its_result(close
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "queue_item_add_batch: place")
 @pytest.mark.parametrize(
     ("place", "text"),
     [
@@ -68,6 +71,7 @@ def test_a_place_that_does_not_exist_refuses_the_batch(
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "queue_item_add_batch: no items")
 @pytest.mark.parametrize(
     ("params", "text"),
     [
@@ -87,6 +91,7 @@ def test_a_batch_request_that_is_incomplete_is_refused_and_tells_the_size_of_the
     assert reply == {"success": False, "msg": f"Failed to add an item: {text}", "qsize": 2, "items": [], "results": []}
 
 
+@pytest.mark.row("zmq-api", "queue_item_add_batch: order")
 def test_a_batch_of_a_thousand_is_added_in_its_order(closed_manager: ContractManager) -> None:
     items = [plan("count", ["det"], num=number) for number in range(1, 1001)]
     reply = closed_manager.accepted("queue_item_add_batch", items=items, **CALLER)
@@ -98,6 +103,7 @@ def test_a_batch_of_a_thousand_is_added_in_its_order(closed_manager: ContractMan
 # Removing -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_item_remove_batch")
 def test_a_batch_is_removed_in_the_order_of_the_uids(closed_manager: ContractManager) -> None:
     uids = closed_manager.fill(5)
     reply = closed_manager.accepted("queue_item_remove_batch", uids=[uids[3], uids[0], uids[1]])
@@ -106,6 +112,7 @@ def test_a_batch_is_removed_in_the_order_of_the_uids(closed_manager: ContractMan
     assert closed_manager.queue_uids == [uids[2], uids[4]]
 
 
+@pytest.mark.row("zmq-api", "queue_item_remove_batch: ignore_missing")
 @pytest.mark.parametrize("ignore_missing", [None, True])
 def test_repeated_missing_and_malformed_uids_are_skipped(
     closed_manager: ContractManager, ignore_missing: bool | None
@@ -117,6 +124,7 @@ def test_repeated_missing_and_malformed_uids_are_skipped(
     assert closed_manager.queue_uids == [uids[0], uids[2]]
 
 
+@pytest.mark.row("zmq-api", "queue_item_remove_batch: without ignore_missing")
 @pytest.mark.parametrize("extra", ["repeated", "missing"])
 def test_without_ignore_missing_nothing_is_removed(closed_manager: ContractManager, extra: str) -> None:
     uids = closed_manager.fill(3)
@@ -135,6 +143,7 @@ def test_without_ignore_missing_nothing_is_removed(closed_manager: ContractManag
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "queue_item_remove_batch: running uid")
 @pytest.mark.parametrize("ignore_missing", [True, False])
 def test_the_running_item_counts_as_known_and_is_skipped(manager: ContractManager, ignore_missing: bool) -> None:
     held = manager.start_holding()
@@ -179,6 +188,7 @@ def _moved(uids: list[str], batch: list[str], parameter: str, place: Any, reorde
     return result
 
 
+@pytest.mark.row("zmq-api", "queue_item_move_batch")
 @pytest.mark.parametrize("reorder", [False, True])
 @pytest.mark.parametrize("parameter", ["pos_dest", "before_uid", "after_uid"])
 def test_a_batch_moves_to_its_destination(closed_manager: ContractManager, parameter: str, reorder: bool) -> None:
@@ -210,6 +220,7 @@ def test_all_items_move_as_a_batch(closed_manager: ContractManager, pos_dest: st
     assert closed_manager.queue_uids == uids[::-1]
 
 
+@pytest.mark.row("zmq-api", "queue_item_move_batch: destination in the batch")
 @pytest.mark.parametrize("parameter", ["before_uid", "after_uid"])
 def test_the_destination_may_not_be_in_the_batch(closed_manager: ContractManager, parameter: str) -> None:
     uids = closed_manager.fill(3)
@@ -223,6 +234,7 @@ def test_the_destination_may_not_be_in_the_batch(closed_manager: ContractManager
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "move_batch is atomic")
 @pytest.mark.parametrize(
     ("place", "text"),
     [
@@ -249,6 +261,7 @@ def test_a_batch_without_a_destination_that_exists_stays_where_it_was(
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "queue_item_move_batch: atomic")
 def test_an_unknown_uid_anywhere_in_the_batch_moves_nothing(closed_manager: ContractManager) -> None:
     uids = closed_manager.fill(3)
     reply = closed_manager.call("queue_item_move_batch", uids=[uids[2], "zz"], pos_dest="front")
@@ -256,6 +269,7 @@ def test_an_unknown_uid_anywhere_in_the_batch_moves_nothing(closed_manager: Cont
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "queue_item_move_batch: empty")
 @pytest.mark.parametrize("pos_dest", ["front", "back", 0, "xx"])
 def test_an_empty_batch_moves_nothing(closed_manager: ContractManager, pos_dest: object) -> None:
     uids = closed_manager.fill(2)

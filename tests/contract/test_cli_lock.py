@@ -42,6 +42,7 @@ def program(closed_manager: ContractManager) -> Program:
     return Program(closed_manager)
 
 
+@pytest.mark.row("cli", "the lock key goes with every command that takes it")
 def test_the_lock_key_goes_with_every_command_whose_method_accepts_it() -> None:
     for command in COMMANDS:
         if command.method in METHODS:
@@ -49,6 +50,7 @@ def test_the_lock_key_goes_with_every_command_whose_method_accepts_it() -> None:
             assert command.takes_lock_key is ("lock_key" in names), command.words
 
 
+@pytest.mark.row("cli", "lock, unlock")
 def test_lock_and_unlock(program: Program) -> None:
     reply = program.qserver("lock", "all", "Changing the sample", "-k", "90g94")
     info = reply["lock_info"]
@@ -74,6 +76,7 @@ def test_lock_and_unlock(program: Program) -> None:
     assert program.qserver("lock", "info")["lock_info"]["queue"] is False
 
 
+@pytest.mark.row("cli", "permissions set FILE")
 def test_permissions_set_and_reload(program: Program, closed_manager: ContractManager, tmp_path: Path) -> None:
     before = program.qserver("permissions", "get")["user_group_permissions"]
     file = tmp_path / "permissions.yaml"
@@ -99,6 +102,7 @@ def test_a_part_of_the_history(program: Program, manager: ContractManager) -> No
     assert "'many' is not an integer" in done.stderr
 
 
+@pytest.mark.row("cli", "qserver-clear-lock")
 def test_clear_lock(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     program = Program(manager)
@@ -129,6 +133,7 @@ def test_clear_lock(start_manager: Callable[..., ContractManager]) -> None:
     manager.stop()
 
 
+@pytest.mark.row("cli", "qserver-clear-lock: failure")
 def test_clear_lock_without_a_redis_server(program: Program) -> None:
     done = program.run("queueserver_manager.clear_lock", "--redis-addr", "localhost:1")
     assert (done.returncode, done.stdout) == (1, "")

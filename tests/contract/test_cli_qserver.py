@@ -117,6 +117,7 @@ def test_the_queue_of_the_tutorial(qserver: Qserver) -> None:
     assert [item["name"] for item in qserver.reply("queue", "get")["items"]] == ["scan", "queue_stop"]
 
 
+@pytest.mark.row("cli", "exit code 2")
 def test_a_refusal_is_printed_and_exits_with_2(qserver: Qserver) -> None:
     refused = qserver.reply("queue", "add", "plan", "{'name': 'no_such_plan'}", code=2)
     assert (refused["success"], refused["qsize"]) == (False, None)
@@ -175,6 +176,7 @@ def test_the_console_monitor_shows_what_a_plan_prints(manager: ManagerProcess, q
     qserver.wait(lambda status: status["manager_state"] == "idle")
 
 
+@pytest.mark.row("cli", "exit code 3")
 def test_a_manager_that_hangs_is_no_answer(qserver: Qserver) -> None:
     done = qserver.run("manager", "kill", "test")
     assert done.returncode == 3

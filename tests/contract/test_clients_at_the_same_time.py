@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import zmq
 
 from contract_manager import CALLER, QUICK, ContractManager, plan
@@ -28,6 +29,7 @@ def ask(requests: zmq.Socket[bytes], method: str, **params: Any) -> Any:
     return json.loads(requests.recv())
 
 
+@pytest.mark.row("zmq-api", "a slow request holds up nobody")
 def test_the_status_is_answered_while_a_large_batch_is_checked(closed_manager: ContractManager) -> None:
     items = [plan("count", ["det1", "det2"], num=5, md={"number": number}) for number in range(20_000)]
     with connection(closed_manager) as one, connection(closed_manager) as other:
@@ -43,6 +45,7 @@ def test_the_status_is_answered_while_a_large_batch_is_checked(closed_manager: C
     assert slowest < 1.0
 
 
+@pytest.mark.row("zmq-api", "requests of one client keep their order")
 def test_requests_of_one_client_are_decided_in_their_order(closed_manager: ContractManager) -> None:
     batch = [plan("count", ["det"])] * 3000
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
@@ -63,6 +66,7 @@ def test_requests_of_one_client_are_decided_in_their_order(closed_manager: Contr
     assert sizes == [3000, 3001, 6001, None, 1]
 
 
+@pytest.mark.row("zmq-api", "queue_get: a consistent view")
 def test_every_view_of_the_queue_is_consistent_while_others_change_it_and_plans_run(manager: ContractManager) -> None:
     manager.fill(20)
     manager.accepted("queue_mode_set", mode={"loop": True})

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from contract_manager import COUNT, ContractManager
 
 LINE = re.compile(r"^\[([DIWEC]) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([\w.]+)\] (.*)$", re.MULTILINE)
@@ -37,6 +39,7 @@ def in_order(found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> b
     return all(line in rest for line in expected)
 
 
+@pytest.mark.row("cli", "the log at the start")
 def test_the_lines_of_a_start(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     expected = [(name, text.format(address=manager.control_address)) for name, text in START]
@@ -45,6 +48,7 @@ def test_the_lines_of_a_start(start_manager: Callable[..., ContractManager]) -> 
     manager.stop()
 
 
+@pytest.mark.row("cli", "lines of environment and pause")
 def test_the_lines_of_an_environment_and_of_a_paused_plan(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     manager.open_environment()
@@ -79,6 +83,7 @@ def test_the_lines_of_an_environment_and_of_a_paused_plan(start_manager: Callabl
     manager.stop()
 
 
+@pytest.mark.row("cli", "names of loggers")
 def test_all_loggers_have_names_of_the_contract(start_manager: Callable[..., ContractManager], tmp_path: Path) -> None:
     manager = start_manager(startup_dir=tmp_path)
     manager.accepted("environment_open")

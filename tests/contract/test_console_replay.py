@@ -38,6 +38,7 @@ def test_what_was_said_before_can_be_read(manager: ContractManager) -> None:
     assert all(abs(message["time"] - time.time()) < 3600 for message in messages)
 
 
+@pytest.mark.row("zmq-api", "numbered console messages, replay (addition)")
 def test_messages_after_a_number_and_pages(manager: ContractManager) -> None:
     for number in range(5):
         say(manager, f"line {number}\n")

@@ -43,6 +43,7 @@ def encrypted(request: pytest.FixtureRequest) -> Iterator[tuple[RunningManager, 
         manager.close()
 
 
+@pytest.mark.row("zmq-api", "CURVE: clients that know the public key")
 def test_only_clients_that_know_the_public_key_get_an_answer(encrypted: tuple[RunningManager, bytes]) -> None:
     manager, public = encrypted
     assert answers(manager.control_address, public, zmq.curve_keypair(), 20)
@@ -55,6 +56,7 @@ def test_only_clients_that_know_the_public_key_get_an_answer(encrypted: tuple[Ru
         assert "status" in manager.decode(subscriber.recv_multipart()[1])["msg"]
 
 
+@pytest.mark.row("zmq-api", "CURVE: a mismatch looks like a time-out")
 def test_an_encrypted_client_of_a_manager_without_a_key_gets_no_answer() -> None:
     public, _ = zmq.curve_keypair()
     with RunningManager() as manager:
@@ -62,6 +64,7 @@ def test_an_encrypted_client_of_a_manager_without_a_key_gets_no_answer() -> None
         assert manager.status()["manager_state"] == "idle"
 
 
+@pytest.mark.row("zmq-api", "CURVE: bad text of a key")
 def test_a_private_key_that_is_none_is_refused_at_the_start() -> None:
     manager = RunningManager(environment={"QSERVER_ZMQ_PRIVATE_KEY_FOR_SERVER": "too short"}).start(wait=False)
     try:

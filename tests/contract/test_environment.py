@@ -10,6 +10,7 @@ import pytest
 from contract_manager import CALLER, COUNT, QUICK, ContractManager, plan
 
 
+@pytest.mark.row("zmq-api", "environment_open: refusals")
 def test_opening_twice_is_refused(closed_manager: ContractManager) -> None:
     manager = closed_manager
     manager.accepted("environment_open")
@@ -19,6 +20,7 @@ def test_opening_twice_is_refused(closed_manager: ContractManager) -> None:
     assert manager.call("environment_open") == {"success": False, "msg": "RE Worker environment already exists."}
 
 
+@pytest.mark.row("zmq-api", "environment_close: refusals")
 def test_closing_twice_is_refused(manager: ContractManager) -> None:
     manager.accepted("environment_close")
     refused = manager.call("environment_close")["msg"]
@@ -31,6 +33,7 @@ def test_closing_twice_is_refused(manager: ContractManager) -> None:
     assert manager.call("environment_destroy")["msg"] == "RE environment does not exist"
 
 
+@pytest.mark.row("zmq-api", "environment_open: nothing else meanwhile")
 def test_nothing_but_destroying_is_possible_while_the_environment_opens(
     start_manager: Callable[..., ContractManager],
 ) -> None:
@@ -58,6 +61,7 @@ def test_nothing_but_destroying_is_possible_while_the_environment_opens(
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "environment_destroy: idle")
 def test_an_idle_environment_can_be_destroyed(manager: ContractManager) -> None:
     (uid,) = manager.fill(1)
     old = manager.worker_pid
@@ -69,6 +73,7 @@ def test_an_idle_environment_can_be_destroyed(manager: ContractManager) -> None:
     assert manager.worker_pid != old
 
 
+@pytest.mark.row("zmq-api", "environment_destroy: a running plan")
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_destroyed_environment_leaves_its_plan_at_the_front(manager: ContractManager, paused: bool) -> None:
     waiting = manager.fill(2)
@@ -109,6 +114,9 @@ def test_no_process_of_a_closed_or_destroyed_environment_is_left(manager: Contra
     assert not any(Path(f"/proc/{pid}").exists() for pid in (first, second))
 
 
+@pytest.mark.row(
+    "zmq-api", "environment_open: why it failed (addition)", "the reason of a failed opening is in the status"
+)
 def test_an_opening_that_fails_says_why_and_can_be_repeated(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     assert manager.startup_dir is not None
@@ -126,6 +134,7 @@ def test_an_opening_that_fails_says_why_and_can_be_repeated(start_manager: Calla
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "environment_open: lists follow")
 def test_the_lists_follow_the_startup_code(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     assert manager.startup_dir is not None
@@ -146,6 +155,7 @@ def test_the_lists_follow_the_startup_code(start_manager: Callable[..., Contract
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "queue_item_add without an environment")
 def test_items_are_accepted_without_an_environment(closed_manager: ContractManager) -> None:
     closed_manager.add(COUNT)
     closed_manager.add(QUICK)

@@ -12,11 +12,13 @@ from contract_manager import CALLER, QUICK, STOP_INSTRUCTION, ContractManager, p
 # Start ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_start: empty queue")
 def test_an_empty_queue_can_be_started(manager: ContractManager) -> None:
     assert manager.call("queue_start") == {"success": True, "msg": ""}
     assert manager.wait_idle()["items_in_history"] == 0
 
 
+@pytest.mark.row("zmq-api", "environment_close: busy")
 def test_what_needs_an_idle_manager_is_refused_while_the_queue_runs_and_while_it_is_paused(
     manager: ContractManager,
 ) -> None:
@@ -53,6 +55,7 @@ def test_the_queue_can_be_changed_while_it_runs(manager: ContractManager) -> Non
     assert [item["item_uid"] for item in manager.history] == [held.uid, uids[2], uids[1]]
 
 
+@pytest.mark.row("zmq-api", "queue_clear")
 def test_clearing_the_queue_leaves_the_running_item(manager: ContractManager) -> None:
     held = manager.start_holding()
     manager.add()
@@ -62,6 +65,7 @@ def test_clearing_the_queue_leaves_the_running_item(manager: ContractManager) ->
     assert [item["item_uid"] for item in manager.history] == [held.uid]
 
 
+@pytest.mark.row("zmq-api", "queue_start: refusals")
 def test_starting_needs_a_run_engine_in_the_environment(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     assert manager.startup_dir is not None
@@ -81,6 +85,7 @@ def test_starting_needs_a_run_engine_in_the_environment(start_manager: Callable[
 # Stop -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_stop")
 def test_a_pending_stop_takes_effect_after_the_item_in_hand(manager: ContractManager) -> None:
     waiting = manager.fill(2)
     held = manager.start_holding()
@@ -92,6 +97,7 @@ def test_a_pending_stop_takes_effect_after_the_item_in_hand(manager: ContractMan
     assert [item["result"]["exit_status"] for item in manager.history] == ["completed"]
 
 
+@pytest.mark.row("zmq-api", "queue_stop switches autostart off")
 def test_a_pending_stop_that_takes_effect_switches_autostart_off(manager: ContractManager) -> None:
     manager.accepted("queue_autostart", enable=True)
     release = manager.release_file()
@@ -106,6 +112,7 @@ def test_a_pending_stop_that_takes_effect_switches_autostart_off(manager: Contra
     assert status["items_in_queue"] == 1
 
 
+@pytest.mark.row("zmq-api", "queue_stop_cancel")
 def test_a_pending_stop_can_be_taken_back(manager: ContractManager) -> None:
     manager.fill(2)
     held = manager.start_holding()
@@ -116,6 +123,7 @@ def test_a_pending_stop_can_be_taken_back(manager: ContractManager) -> None:
     assert manager.queue == []
 
 
+@pytest.mark.row("zmq-api", "queue_stop_cancel never refuses")
 def test_taking_a_stop_back_that_was_never_asked_for_is_a_success(manager: ContractManager) -> None:
     assert manager.call("queue_stop_cancel") == {"success": True, "msg": ""}
 
@@ -131,6 +139,7 @@ def test_a_pending_stop_survives_a_pause_and_ends_with_the_item(manager: Contrac
     assert manager.queue_uids == waiting
 
 
+@pytest.mark.row("zmq-api", "queue_stop is cleared at every return to idle")
 def test_every_return_to_idle_clears_a_pending_stop(manager: ContractManager) -> None:
     held = manager.start_holding()
     manager.accepted("queue_stop")
@@ -142,6 +151,7 @@ def test_every_return_to_idle_clears_a_pending_stop(manager: ContractManager) ->
 # The instruction ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "instruction queue_stop")
 def test_the_instruction_stops_the_queue_and_is_gone(manager: ContractManager) -> None:
     manager.add()
     manager.add(STOP_INSTRUCTION)
@@ -151,6 +161,7 @@ def test_the_instruction_stops_the_queue_and_is_gone(manager: ContractManager) -
     assert [item["name"] for item in manager.history] == ["null"]
 
 
+@pytest.mark.row("zmq-api", "instruction queue_stop switches autostart off")
 def test_the_instruction_switches_autostart_off(manager: ContractManager) -> None:
     manager.add(STOP_INSTRUCTION)
     manager.add()
@@ -159,6 +170,7 @@ def test_the_instruction_switches_autostart_off(manager: ContractManager) -> Non
     assert status["queue_autostart_enabled"] is False
 
 
+@pytest.mark.row("zmq-api", "mode loop: instructions")
 def test_in_loop_mode_the_instruction_goes_to_the_back_with_a_new_uid(manager: ContractManager) -> None:
     instruction = manager.add(STOP_INSTRUCTION)
     waiting = manager.add()["item_uid"]
@@ -175,6 +187,7 @@ def test_in_loop_mode_the_instruction_goes_to_the_back_with_a_new_uid(manager: C
 # Autostart ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_autostart starts the queue")
 def test_autostart_starts_a_queue_that_is_not_empty(manager: ContractManager) -> None:
     manager.fill(2)
     manager.accepted("queue_autostart", enable=True)
@@ -182,6 +195,7 @@ def test_autostart_starts_a_queue_that_is_not_empty(manager: ContractManager) ->
     assert status["queue_autostart_enabled"] is True
 
 
+@pytest.mark.row("zmq-api", "queue_autostart: added items")
 @pytest.mark.parametrize("batch", [False, True])
 def test_with_autostart_an_added_item_starts_at_once(manager: ContractManager, batch: bool) -> None:
     manager.accepted("queue_autostart", enable=True)
@@ -194,6 +208,7 @@ def test_with_autostart_an_added_item_starts_at_once(manager: ContractManager, b
     assert manager.queue == []
 
 
+@pytest.mark.row("zmq-api", "queue_autostart: close and open")
 def test_autostart_waits_for_an_environment_and_outlives_its_closing(closed_manager: ContractManager) -> None:
     manager = closed_manager
     manager.accepted("queue_autostart", enable=True)
@@ -208,6 +223,7 @@ def test_autostart_waits_for_an_environment_and_outlives_its_closing(closed_mana
     manager.wait_status(lambda s: s["items_in_history"] == 2 and s["manager_state"] == "idle")
 
 
+@pytest.mark.row("zmq-api", "environment_destroy: autostart off", "autostart repeats no plan by itself")
 def test_autostart_is_off_after_the_environment_was_destroyed(manager: ContractManager) -> None:
     manager.accepted("queue_autostart", enable=True)
     manager.destroy_environment()
@@ -225,12 +241,14 @@ def test_switching_autostart_off_leaves_the_running_queue_alone(manager: Contrac
     manager.wait_status(lambda s: s["items_in_history"] == 2)
 
 
+@pytest.mark.row("zmq-api", "queue_autostart: idempotent")
 def test_autostart_can_be_switched_twice(manager: ContractManager) -> None:
     for enable in (True, True, False, False):
         manager.accepted("queue_autostart", enable=enable)
         assert manager.status()["queue_autostart_enabled"] is enable
 
 
+@pytest.mark.row("zmq-api", "queue_item_execute: busy")
 def test_an_item_cannot_be_executed_at_once_while_autostart_runs_the_queue(manager: ContractManager) -> None:
     manager.accepted("queue_autostart", enable=True)
     release = manager.release_file()
@@ -244,6 +262,7 @@ def test_an_item_cannot_be_executed_at_once_while_autostart_runs_the_queue(manag
 # Immediate execution --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_item_execute: the queue does not follow")
 def test_the_queue_does_not_start_after_an_item_that_was_executed_at_once(manager: ContractManager) -> None:
     waiting = manager.fill(2)
     manager.accepted("queue_item_execute", item=QUICK, **CALLER)
@@ -251,6 +270,7 @@ def test_the_queue_does_not_start_after_an_item_that_was_executed_at_once(manage
     assert manager.queue_uids == waiting
 
 
+@pytest.mark.row("zmq-api", "queue_item_execute: checks")
 def test_the_item_of_an_immediate_execution_is_checked_like_any_other(manager: ContractManager) -> None:
     reply = manager.call("queue_item_execute", item=plan("no_such_plan"), **CALLER)
     assert (reply["success"], reply["qsize"], reply["item"]) == (False, None, plan("no_such_plan"))
@@ -260,6 +280,7 @@ def test_the_item_of_an_immediate_execution_is_checked_like_any_other(manager: C
 # Mode -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_mode_set: merge and default")
 @pytest.mark.parametrize(
     ("modes", "loop", "ignore_failures"),
     [
@@ -277,6 +298,7 @@ def test_modes_are_merged(closed_manager: ContractManager, modes: list[Any], loo
     assert closed_manager.status()["plan_queue_mode"] == {"loop": loop, "ignore_failures": ignore_failures}
 
 
+@pytest.mark.row("zmq-api", "queue_mode_set: refusals")
 def test_one_bad_key_changes_nothing(closed_manager: ContractManager) -> None:
     closed_manager.call("queue_mode_set", mode={"loop": True, "ignore_failures": 1})
     assert closed_manager.status()["plan_queue_mode"] == {"loop": False, "ignore_failures": False}

@@ -46,6 +46,7 @@ def old(old_manager: tuple[ContractManager, str]) -> tuple[ContractManager, Call
     return manager, command
 
 
+@pytest.mark.row("cli", "commands of environment and lists")
 @pytest.mark.timeout(180)
 def test_environment_and_lists_as_in_the_readme(old: Any) -> None:
     manager, command = old
@@ -62,6 +63,7 @@ def test_environment_and_lists_as_in_the_readme(old: Any) -> None:
     assert "det1" in command("devices_allowed")["devices_allowed"]
 
 
+@pytest.mark.row("cli", "commands of the queue, position -1")
 @pytest.mark.timeout(180)
 def test_the_queue_as_in_the_readme(old: Any) -> None:
     manager, command = old
@@ -90,6 +92,7 @@ def test_the_queue_as_in_the_readme(old: Any) -> None:
     assert manager.queue == []
 
 
+@pytest.mark.row("cli", "commands of execution and history")
 @pytest.mark.timeout(180)
 def test_execution_as_in_the_readme(old: Any) -> None:
     manager, command = old
@@ -117,6 +120,7 @@ def test_execution_as_in_the_readme(old: Any) -> None:
     assert manager.history == []
 
 
+@pytest.mark.row("cli", "manager_stop, test_manager_kill")
 @pytest.mark.timeout(180)
 def test_the_end_of_the_manager_as_in_the_readme(start_manager: Callable[..., ContractManager]) -> None:
     address = free_address()
@@ -134,6 +138,7 @@ def test_the_end_of_the_manager_as_in_the_readme(start_manager: Callable[..., Co
     manager.assert_no_process_left()
 
 
+@pytest.mark.row("cli", "exit codes of old commands")
 def test_an_unknown_command_and_a_missing_one(closed_manager: ContractManager) -> None:
     programs = Programs(closed_manager)
     unknown = programs.run("qserver", "-c", "no_such_command")
@@ -143,12 +148,14 @@ def test_an_unknown_command_and_a_missing_one(closed_manager: ContractManager) -
         assert programs.run("qserver", *words).returncode == 2
 
 
+@pytest.mark.row("cli", "default address of that version")
 def test_the_default_address_of_that_version() -> None:
     from queueserver_cli import legacy
 
     assert legacy.DEFAULT_ADDRESS == "tcp://localhost:5555"
 
 
+@pytest.mark.row("cli", "requests of that version")
 def test_requests_of_that_version(old_manager: tuple[ContractManager, str]) -> None:
     manager, address = old_manager
     manager.reset(environment=True)

@@ -182,6 +182,7 @@ ENDS_THE_MANAGER = ("manager_stop", "manager_kill")
 SLOW = ("environment_open",)
 
 
+@pytest.mark.row("zmq-api", "any values for every parameter of every method")
 @pytest.mark.parametrize("method", [name for name in SUPPORTED if name not in (*ENDS_THE_MANAGER, *SLOW)])
 def test_any_parameters(closed_manager: ContractManager, method: str) -> None:
     manager = closed_manager

@@ -21,11 +21,13 @@ def shown(manager: ContractManager) -> list[str]:
     return [item["item_uid"] for item in manager.history]
 
 
+@pytest.mark.row("zmq-api", "history_get: oldest first")
 def test_the_oldest_is_first(manager: ContractManager, uids: list[str]) -> None:
     assert shown(manager) == uids
     assert manager.status()["items_in_history"] == 5
 
 
+@pytest.mark.row("zmq-api", "history_clear: size and item_uid")
 @pytest.mark.parametrize(
     ("params", "left"),
     [

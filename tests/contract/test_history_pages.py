@@ -39,6 +39,7 @@ def test_without_additions_the_whole_history_is_answered(with_history: tuple[Con
     assert ends == sorted(ends)
 
 
+@pytest.mark.row("zmq-api", "history_get: pages and parts (addition)")
 @pytest.mark.parametrize(
     ("params", "expected"),
     [

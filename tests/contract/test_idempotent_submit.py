@@ -16,6 +16,7 @@ def without_marks(reply: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in reply.items() if name not in ("repeated", "qsize")}
 
 
+@pytest.mark.row("zmq-api", "idempotency_key (addition)")
 def test_a_request_that_is_sent_again_adds_nothing_and_gets_the_same_reply(closed_manager: ContractManager) -> None:
     request = {"item": COUNT, "idempotency_key": "first", **CALLER}
     first = closed_manager.accepted("queue_item_add", request)

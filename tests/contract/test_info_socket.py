@@ -28,6 +28,7 @@ def messages(manager: ContractManager, topic: str, until: float = DEADLINE) -> I
                 yield manager.decode(payload)
 
 
+@pytest.mark.row("zmq-api", "QS_Info once a second and with every change")
 def test_the_status_is_published_once_a_second_though_nothing_happens(closed_manager: ContractManager) -> None:
     stream = messages(closed_manager, "QS_Info")
     times = [next(stream)["time"] for _ in range(4)]
@@ -37,6 +38,7 @@ def test_the_status_is_published_once_a_second_though_nothing_happens(closed_man
     stream.close()
 
 
+@pytest.mark.row("zmq-api", "QS_Info holds the status")
 def test_a_published_status_is_what_a_request_answers(closed_manager: ContractManager) -> None:
     message = next(messages(closed_manager, "QS_Info"))
     assert message.keys() == {"time", "msg"}
@@ -56,6 +58,7 @@ def test_a_change_is_published_at_once(closed_manager: ContractManager) -> None:
     assert closed_manager.queue_uids == [uid]
 
 
+@pytest.mark.row("zmq-api", "QS_Console")
 @pytest.mark.parametrize(
     "text", ["one line\n", "a part", "two\nlines\n", "µ λ 漢字 🚀\n", "a\rb\r\n", "x" * 100_000 + "\n"]
 )
@@ -87,6 +90,7 @@ def _await_subscription(manager: ContractManager, subscriber: zmq.Socket[bytes])
     manager.wait_idle()
 
 
+@pytest.mark.row("zmq-api", "QS_Console: also text of the manager itself")
 def test_errors_of_plans_and_the_log_of_the_manager_are_on_the_console(manager: ContractManager) -> None:
     with closing(manager.subscribe("QS_Console")) as subscriber:
         _await_subscription(manager, subscriber)
@@ -97,6 +101,8 @@ def test_errors_of_plans_and_the_log_of_the_manager_are_on_the_console(manager: 
             text += manager.decode(subscriber.recv_multipart()[1])["msg"]
 
 
+@pytest.mark.row("zmq-api", "nothing is published unless it is switched on")
+@pytest.mark.row("cli", "--zmq-publish-console")
 def test_nothing_is_published_unless_it_is_switched_on(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager(publish=False)
     with closing(manager.subscribe("")) as subscriber:
@@ -104,6 +110,7 @@ def test_nothing_is_published_unless_it_is_switched_on(start_manager: Callable[.
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "both topics in the encoding of requests")
 def test_both_topics_are_encoded_as_requests_are(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager(encoding="msgpack")
     with closing(manager.subscribe("")) as subscriber:

@@ -104,6 +104,7 @@ ROWS: list[tuple[str, Callable[[ContractManager], None], dict[str, bool], str, s
 ]
 
 
+@pytest.mark.row("zmq-api", "every end of a plan")
 @pytest.mark.parametrize(
     ("end", "mode", "exit_status", "place", "goes_on"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
 )
@@ -148,6 +149,7 @@ def test_the_end_of_an_item(
     assert returned.get("result") == (result if place == "front" else None)
 
 
+@pytest.mark.row("zmq-api", "autostart stays on after a success alone")
 @pytest.mark.parametrize(
     ("end", "exit_status"),
     [
@@ -179,6 +181,7 @@ def test_autostart_stays_on_after_a_success_alone(
     assert status["queue_autostart_enabled"] is (exit_status == "completed")
 
 
+@pytest.mark.row("zmq-api", "after a success the queue goes on")
 def test_after_a_success_the_next_item_is_taken(manager: ContractManager) -> None:
     uids = manager.fill(5)
     manager.run()
@@ -186,6 +189,7 @@ def test_after_a_success_the_next_item_is_taken(manager: ContractManager) -> Non
     assert manager.queue == []
 
 
+@pytest.mark.row("zmq-api", "mode ignore_failures")
 def test_ignored_failures_do_not_stop_the_queue(manager: ContractManager) -> None:
     manager.accepted("queue_mode_set", mode=IGNORE)
     for item in (QUICK, plan("fail", "one"), QUICK, plan("fail", "two"), QUICK):
@@ -198,6 +202,7 @@ def test_ignored_failures_do_not_stop_the_queue(manager: ContractManager) -> Non
     assert manager.queue == []
 
 
+@pytest.mark.row("zmq-api", "mode loop")
 def test_in_loop_mode_items_come_round_with_new_uids(manager: ContractManager) -> None:
     uids = manager.fill(3)
     manager.accepted("queue_mode_set", mode=LOOP)
@@ -214,6 +219,7 @@ def test_in_loop_mode_items_come_round_with_new_uids(manager: ContractManager) -
 # What history tells ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "history item: result")
 def test_a_completed_plan(manager: ContractManager) -> None:
     item = manager.add(plan("hold", str(manager.release_file()), runs=3) | {"meta": {"sample": "Cu"}})
     (manager.directory / item["args"][0]).touch()
@@ -226,6 +232,7 @@ def test_a_completed_plan(manager: ContractManager) -> None:
     assert [number - result["scan_ids"][0] for number in result["scan_ids"]] == [0, 1, 2]
 
 
+@pytest.mark.row("zmq-api", "history item: traceback and runs of a failure")
 def test_a_failed_plan_keeps_its_runs_and_the_traceback(manager: ContractManager) -> None:
     manager.run(plan("fail", "the shutter is stuck", runs=2))
     (entry,) = manager.history
@@ -237,6 +244,7 @@ def test_a_failed_plan_keeps_its_runs_and_the_traceback(manager: ContractManager
     assert len(result["run_uids"]) == len(result["scan_ids"]) == 2
 
 
+@pytest.mark.row("zmq-api", "environment destroyed")
 def test_a_plan_in_a_destroyed_environment_says_so_and_has_no_runs(manager: ContractManager) -> None:
     destroy(manager)
     manager.wait_idle()
@@ -245,6 +253,7 @@ def test_a_plan_in_a_destroyed_environment_says_so_and_has_no_runs(manager: Cont
     assert (result["run_uids"], result["scan_ids"]) == ([], [])
 
 
+@pytest.mark.row("zmq-api", "worker killed")
 def test_a_lost_worker_is_told_with_its_cause(manager: ContractManager) -> None:
     lose_worker(manager)
     status = manager.wait_status(lambda s: s["items_in_history"] == 1)
@@ -257,6 +266,7 @@ def test_a_lost_worker_is_told_with_its_cause(manager: ContractManager) -> None:
     assert run in message
 
 
+@pytest.mark.row("zmq-api", "a stale result")
 def test_a_returned_item_that_succeeds_later_leaves_the_old_result_behind(manager: ContractManager) -> None:
     manager.run(plan("fail", "first time"))
     (returned,) = manager.queue
@@ -268,11 +278,13 @@ def test_a_returned_item_that_succeeds_later_leaves_the_old_result_behind(manage
     assert [item["result"]["exit_status"] for item in manager.history] == ["failed", "completed"]
 
 
+@pytest.mark.row("zmq-api", "requeued_from (addition)")
 def test_a_returned_item_names_its_history_entry(manager: ContractManager) -> None:
     manager.run(plan("fail", "first time"))
     assert manager.queue[0]["requeued_from"] == manager.history[0]["item_uid"]
 
 
+@pytest.mark.row("zmq-api", "item: properties")
 def test_the_running_item_shows_when_it_started_and_loses_that_when_it_returns(manager: ContractManager) -> None:
     before = time.time()
     held = manager.start_holding()
@@ -288,6 +300,7 @@ def test_the_running_item_shows_when_it_started_and_loses_that_when_it_returns(m
     assert "properties" not in manager.history[0]
 
 
+@pytest.mark.row("zmq-api", "other properties stay")
 def test_other_properties_of_an_item_stay(manager: ContractManager) -> None:
     manager.add(plan("fail", "text") | {"properties": {"color": "red"}})
     manager.run()
@@ -298,6 +311,7 @@ def test_other_properties_of_an_item_stay(manager: ContractManager) -> None:
 # Immediate execution --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_item_execute", "immediate execution is never requeued")
 @pytest.mark.parametrize(
     ("item", "exit_status"), [(COUNT, "completed"), (plan("fail", "the shutter is stuck"), "failed")]
 )
@@ -333,6 +347,7 @@ def test_an_item_that_is_executed_at_once_can_be_paused_and_ended(manager: Contr
     assert manager.queue == []
 
 
+@pytest.mark.row("zmq-api", "queue_item_execute: instruction")
 def test_an_instruction_that_is_executed_at_once_leaves_no_trace_but_switches_autostart_off(
     manager: ContractManager,
 ) -> None:

@@ -11,6 +11,7 @@ from contract_manager import CALLER, ContractManager, plan
 from running_manager import SIMULATED_PROFILE
 
 
+@pytest.mark.row("zmq-api", "permissions_get")
 def test_permissions_are_those_of_the_file(closed_manager: ContractManager) -> None:
     groups = closed_manager.accepted("permissions_get")["user_group_permissions"]["user_groups"]
     written = yaml.safe_load((SIMULATED_PROFILE / "user_group_permissions.yaml").read_text())["user_groups"]
@@ -18,6 +19,7 @@ def test_permissions_are_those_of_the_file(closed_manager: ContractManager) -> N
     assert groups == written
 
 
+@pytest.mark.row("zmq-api", "plans_existing")
 def test_descriptions_of_plans_are_served_in_full(closed_manager: ContractManager) -> None:
     existing = closed_manager.accepted("plans_existing")["plans_existing"]
     allowed = closed_manager.accepted("plans_allowed", user_group="primary")["plans_allowed"]
@@ -31,6 +33,7 @@ def test_descriptions_of_plans_are_served_in_full(closed_manager: ContractManage
     assert "_sim_plan_inner" not in allowed
 
 
+@pytest.mark.row("zmq-api", "devices_existing")
 def test_descriptions_of_devices_are_served_in_full(closed_manager: ContractManager) -> None:
     devices = closed_manager.accepted("devices_existing")["devices_existing"]
     motor = devices["motor"]
@@ -38,6 +41,7 @@ def test_descriptions_of_devices_are_served_in_full(closed_manager: ContractMana
     assert set(devices["sim_bundle_A"]["components"]) == {"mtrs", "dets"}
 
 
+@pytest.mark.row("zmq-api", "plans_allowed, devices_allowed")
 def test_each_group_has_lists_of_its_own(closed_manager: ContractManager) -> None:
     plans = {
         group: set(closed_manager.accepted("plans_allowed", user_group=group)["plans_allowed"])
@@ -53,6 +57,7 @@ def test_each_group_has_lists_of_its_own(closed_manager: ContractManager) -> Non
     assert not devices & {"det3", "motor1", "sim_bundle_B"}
 
 
+@pytest.mark.row("plans-and-permissions", "unknown or forbidden plan")
 @pytest.mark.parametrize(
     ("name", "group", "accepted"),
     [
@@ -76,6 +81,7 @@ def test_a_group_may_submit_only_its_plans(
         assert f"Plan '{name}' is not in the list of allowed plans" in reply["msg"]
 
 
+@pytest.mark.row("plans-and-permissions", "a name that is not allowed stays a string")
 def test_a_device_that_a_group_may_not_use_stays_a_name(manager: ContractManager) -> None:
     caller = CALLER | {"user_group": "test_user"}
     for device, exit_status in (("det1", "completed"), ("det3", "failed")):
@@ -85,6 +91,7 @@ def test_a_device_that_a_group_may_not_use_stays_a_name(manager: ContractManager
         assert manager.history[0]["result"]["exit_status"] == exit_status
 
 
+@pytest.mark.row("plans-and-permissions", "the lists file: read at the start")
 def test_a_manager_knows_the_lists_of_the_last_opening_before_the_next(
     start_manager: Callable[..., ContractManager],
 ) -> None:

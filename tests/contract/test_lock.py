@@ -48,6 +48,7 @@ def invalid_key(info: dict[str, Any]) -> str:
     return f"Invalid lock key: \n{description(info)}"
 
 
+@pytest.mark.row("zmq-api", "lock")
 @pytest.mark.parametrize("scope", [{"environment": True}, {"queue": True}, {"environment": True, "queue": True}])
 def test_lock_tells_who_locked_what_and_when(closed_manager: ContractManager, scope: dict[str, bool]) -> None:
     info = lock(closed_manager, **scope, note="Changing the sample")
@@ -71,6 +72,7 @@ def test_lock_tells_who_locked_what_and_when(closed_manager: ContractManager, sc
     }
 
 
+@pytest.mark.row("zmq-api", "lock: refusals")
 @pytest.mark.parametrize(
     ("params", "text"),
     [
@@ -100,6 +102,7 @@ def test_lock_refuses(closed_manager: ContractManager, params: dict[str, Any], t
     assert closed_manager.status()["lock_info_uid"] == before
 
 
+@pytest.mark.row("zmq-api", "lock: the same key again")
 def test_the_holder_of_the_key_may_lock_again_and_replaces_everything(closed_manager: ContractManager) -> None:
     first = lock(closed_manager, environment=True, note="first")
     uid = closed_manager.status()["lock_info_uid"]
@@ -109,6 +112,7 @@ def test_the_holder_of_the_key_may_lock_again_and_replaces_everything(closed_man
     assert closed_manager.status()["lock_info_uid"] != uid
 
 
+@pytest.mark.row("zmq-api", "lock: another key")
 @pytest.mark.parametrize("key", ["another key", EMERGENCY_KEY])
 def test_nobody_else_may_lock_again(closed_manager: ContractManager, key: str) -> None:
     info = lock(closed_manager, environment=True)
@@ -120,6 +124,7 @@ def test_nobody_else_may_lock_again(closed_manager: ContractManager, key: str) -
     assert (after["lock"], after["lock_info_uid"]) == (before["lock"], before["lock_info_uid"])
 
 
+@pytest.mark.row("zmq-api", "lock_info")
 def test_lock_info_checks_a_key(closed_manager: ContractManager) -> None:
     info = lock(closed_manager, environment=True)
     shown = {"lock_info": info, "lock_info_uid": closed_manager.status()["lock_info_uid"]}
@@ -136,6 +141,7 @@ def test_lock_info_accepts_any_key_while_nothing_is_locked(closed_manager: Contr
         assert closed_manager.accepted("lock_info", lock_key=key)["lock_info"] == UNLOCKED
 
 
+@pytest.mark.row("zmq-api", "unlock, emergency key")
 @pytest.mark.parametrize("key", [KEY, EMERGENCY_KEY], ids=["lock key", "emergency key"])
 def test_unlock(closed_manager: ContractManager, key: str) -> None:
     lock(closed_manager, environment=True, queue=True)
@@ -147,6 +153,7 @@ def test_unlock(closed_manager: ContractManager, key: str) -> None:
     assert reply["lock_info_uid"] == status["lock_info_uid"] != uid
 
 
+@pytest.mark.row("zmq-api", "lock_info_uid")
 def test_unlocking_what_is_not_locked_changes_nothing(closed_manager: ContractManager) -> None:
     uid = closed_manager.status()["lock_info_uid"]
     assert closed_manager.accepted("unlock", lock_key="any key") == {
@@ -157,6 +164,7 @@ def test_unlocking_what_is_not_locked_changes_nothing(closed_manager: ContractMa
     }
 
 
+@pytest.mark.row("zmq-api", "unlock: refusals")
 def test_unlock_refuses(closed_manager: ContractManager) -> None:
     info = lock(closed_manager, queue=True)
     uid = closed_manager.status()["lock_info_uid"]
@@ -176,6 +184,7 @@ def test_unlock_refuses(closed_manager: ContractManager) -> None:
     assert closed_manager.status()["lock"] == {"environment": False, "queue": True}
 
 
+@pytest.mark.row("zmq-api", "which lock guards which method")
 @pytest.mark.parametrize("method", [name for name in SUPPORTED if name not in ("lock", "lock_info", "unlock")])
 @pytest.mark.parametrize("scope", ["queue", "environment"])
 def test_a_lock_guards_its_methods_and_no_others(closed_manager: ContractManager, method: str, scope: str) -> None:
@@ -196,6 +205,7 @@ def test_a_lock_guards_its_methods_and_no_others(closed_manager: ContractManager
         assert "Invalid lock key" not in closed_manager.call(method, lock_key=KEY)["msg"]
 
 
+@pytest.mark.row("zmq-api", "order of checks")
 def test_the_key_is_checked_after_the_names_of_parameters_and_before_anything_else(
     closed_manager: ContractManager,
 ) -> None:
@@ -208,6 +218,7 @@ def test_the_key_is_checked_after_the_names_of_parameters_and_before_anything_el
     assert closed_manager.call("queue_start", lock_key=KEY)["msg"] == "RE Worker environment does not exist."
 
 
+@pytest.mark.row("zmq-api", "what no lock guards")
 def test_what_is_not_guarded_is_carried_out_without_the_key(manager: ContractManager) -> None:
     lock(manager, environment=True)
     manager.accepted("queue_item_add", item=QUICK, **CALLER)
@@ -227,6 +238,7 @@ def test_a_locked_queue_runs_on(manager: ContractManager) -> None:
     assert [item["result"]["exit_status"] for item in manager.history] == ["completed"] * 3
 
 
+@pytest.mark.row("zmq-api", "the lock survives a restart")
 def test_lock_and_uid_survive_a_restart_and_only_a_hash_of_the_key_is_stored(
     start_manager: Callable[..., ContractManager],
 ) -> None:
@@ -256,6 +268,7 @@ def test_lock_and_uid_survive_a_restart_and_only_a_hash_of_the_key_is_stored(
     manager.stop()
 
 
+@pytest.mark.row("cli", "emergency lock key")
 def test_without_an_emergency_key_only_the_lock_key_unlocks(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     info = manager.accepted("lock", user="Maria", lock_key=KEY, queue=True)["lock_info"]

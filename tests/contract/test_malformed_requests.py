@@ -28,6 +28,7 @@ JSON_FRAMES = [
 ]
 
 
+@pytest.mark.row("zmq-api", "malformed JSON, list, string, method missing or of a wrong type")
 @pytest.mark.parametrize(("frame", "text"), JSON_FRAMES)
 def test_a_frame_that_is_no_request_is_refused_and_the_next_is_answered(
     closed_manager: ContractManager, frame: bytes, text: str
@@ -41,6 +42,7 @@ def test_a_frame_that_is_no_request_is_refused_and_the_next_is_answered(
     assert closed_manager.status()["manager_state"] == "idle"
 
 
+@pytest.mark.row("zmq-api", "a third top-level key is refused")
 def test_other_top_level_keys_are_refused_by_name(closed_manager: ContractManager) -> None:
     reply = json.loads(closed_manager.raw(b'{"method": "status", "params": {}, "id": 5}') or b"")
     assert reply["success"] is False
@@ -48,10 +50,12 @@ def test_other_top_level_keys_are_refused_by_name(closed_manager: ContractManage
     assert "Allowed keys: ('method', 'params')" in reply["msg"]
 
 
+@pytest.mark.row("zmq-api", "frames of a request; params may be left out")
 def test_params_may_be_left_out(closed_manager: ContractManager) -> None:
     assert json.loads(closed_manager.raw(b'{"method": "queue_get"}') or b"")["success"] is True
 
 
+@pytest.mark.row("zmq-api", "malformed msgpack")
 def test_frames_that_are_not_msgpack_are_refused(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager(encoding="msgpack")
     for frame in (b"\xc1", b"\x93\x01", b"\x82\xa1a"):

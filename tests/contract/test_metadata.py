@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from contract_manager import COUNT, PROFILE, ContractManager
 
 MADE_UP = """
@@ -33,6 +35,7 @@ def with_file(text: str) -> dict[str, str]:
     return {**PROFILE, "99-metadata.py": text}
 
 
+@pytest.mark.row("zmq-api", "re_metadata")
 def test_metadata_of_the_run_engine_change_with_its_runs(manager: ContractManager) -> None:
     assert manager.accepted("re_metadata")["re_metadata"]["metadata_key"] == "metadata_value"
     manager.run(COUNT)
@@ -55,6 +58,8 @@ def test_without_an_environment_there_are_no_metadata(closed_manager: ContractMa
     assert closed_manager.refusal_code("re_metadata") == "no_environment"
 
 
+@pytest.mark.row("zmq-api", "re_metadata: permitted keys")
+@pytest.mark.row("cli", "--permitted-re-metadata-keys")
 def test_only_permitted_keys_are_told(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager(
         startup_files=with_file(MADE_UP), options=["--permitted-re-metadata-keys", "/sample/name", "/sample_id"]
@@ -64,6 +69,7 @@ def test_only_permitted_keys_are_told(start_manager: Callable[..., ContractManag
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "re_metadata: refusals")
 def test_why_metadata_cannot_be_told(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager(startup_files=with_file(NOT_JSON))
     texts = {

@@ -39,6 +39,7 @@ def with_plans(permissions: Permissions, *patterns: str) -> Permissions:
     return changed
 
 
+@pytest.mark.row("zmq-api", "permissions_set")
 def test_permissions_set_recomputes_the_allowed_lists(manager: ContractManager, permissions: Permissions) -> None:
     before = manager.status()
     narrow = with_plans(permissions, "count", ":^n")
@@ -54,6 +55,7 @@ def test_permissions_set_recomputes_the_allowed_lists(manager: ContractManager, 
     assert text in refused["msg"]
 
 
+@pytest.mark.row("zmq-api", "permissions_set: the same")
 def test_the_same_permissions_renew_nothing(manager: ContractManager, permissions: Permissions) -> None:
     before = manager.status()
     manager.accepted("permissions_set", user_group_permissions=permissions)
@@ -67,6 +69,7 @@ def test_a_group_that_is_gone_may_submit_nothing(manager: ContractManager, permi
     assert "Unknown user group: 'primary'" in manager.call("queue_item_add", item=QUICK, **CALLER)["msg"]
 
 
+@pytest.mark.row("zmq-api", "permissions_set: refusals")
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -90,6 +93,7 @@ def test_permissions_set_refuses(manager: ContractManager, permissions: Permissi
     assert manager.accepted("permissions_get")["user_group_permissions"] == permissions
 
 
+@pytest.mark.row("zmq-api", "permissions_set: missing")
 def test_permissions_set_needs_permissions(manager: ContractManager) -> None:
     assert manager.call("permissions_set") == {
         "success": False,
@@ -97,6 +101,7 @@ def test_permissions_set_needs_permissions(manager: ContractManager) -> None:
     }
 
 
+@pytest.mark.row("zmq-api", "permissions_set: the worker learns of it")
 def test_the_worker_learns_of_new_permissions(manager: ContractManager, permissions: Permissions) -> None:
     """A device that the group may no longer use stays a name, and the plan fails in the worker."""
     changed = deepcopy(permissions)
@@ -123,6 +128,7 @@ def test_permissions_that_were_set_survive_a_restart_with_an_open_environment(
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "allowed lists: permissions_set and permissions_reload")
 def test_permissions_reload_reads_the_file_again_and_renews_the_allowed_lists_always(
     start_manager: Callable[..., ContractManager],
 ) -> None:
@@ -144,6 +150,7 @@ def test_permissions_reload_reads_the_file_again_and_renews_the_allowed_lists_al
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "permissions_reload: broken file", "permissions_reload tells of a broken file")
 @pytest.mark.parametrize(
     "text", [None, "", "user_groups: {primary: {}}", "user_groups: [", "user_groups: {root: {a: 1}}"]
 )
@@ -162,6 +169,7 @@ def test_permissions_reload_refuses_a_broken_file(start_manager: Callable[..., C
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "permissions_reload: restore_plans_devices")
 def test_permissions_reload_takes_existing_plans_and_devices_from_the_file(
     start_manager: Callable[..., ContractManager],
 ) -> None:
@@ -193,6 +201,8 @@ def test_permissions_reload_takes_existing_plans_and_devices_from_the_file(
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "permissions_reload: NEVER")
+@pytest.mark.row("cli", "--user-group-permissions-reload")
 def test_permissions_are_not_read_from_disk_where_that_is_switched_off(
     start_manager: Callable[..., ContractManager],
 ) -> None:
@@ -208,6 +218,7 @@ def test_permissions_are_not_read_from_disk_where_that_is_switched_off(
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "types of parameters are checked")
 @pytest.mark.parametrize("name", ["restore_plans_devices", "restore_permissions"])
 def test_flags_of_permissions_reload_are_boolean(manager: ContractManager, name: str) -> None:
     reply = manager.call("permissions_reload", {name: 5})
@@ -217,6 +228,7 @@ def test_flags_of_permissions_reload_are_boolean(manager: ContractManager, name:
     }
 
 
+@pytest.mark.row("zmq-api", "manager_test")
 @pytest.mark.parametrize("name", [None, "x", 5])
 def test_manager_test_knows_one_test(closed_manager: ContractManager, name: Any) -> None:
     text = f"Error: Unknown test: {name!r}. Known tests: ['reserve_kernel']"

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from contract_manager import CALLER, PROFILE, ContractManager, plan
 
 START = Callable[..., ContractManager]
@@ -60,6 +62,7 @@ with init_devices():
 """
 
 
+@pytest.mark.row("plans-and-permissions", "helpers for startup code")
 def test_the_helpers_of_the_package_are_found_by_startup_code(start_manager: START) -> None:
     manager = start_manager(startup_files={"00.py": RUN_ENGINE + PLANS, "10-helpers.py": HELPERS})
     manager.open_environment()
@@ -74,6 +77,7 @@ def test_the_helpers_of_the_package_are_found_by_startup_code(start_manager: STA
     manager.stop()
 
 
+@pytest.mark.row("plans-and-permissions", "load_devices_from_happi")
 def test_devices_come_from_a_happi_database(start_manager: START, tmp_path: Path) -> None:
     database, configuration = tmp_path / "happi.json", tmp_path / "happi.cfg"
     device = {"_id": "detector", "name": "detector", "active": True, "args": [], "kwargs": {"name": "{{name}}"}}
@@ -102,6 +106,7 @@ def test_a_device_that_happi_does_not_know_is_named(start_manager: START, tmp_pa
     manager.stop()
 
 
+@pytest.mark.row("plans-and-permissions", "devices of ophyd-async")
 def test_devices_of_ophyd_async_and_their_children_can_be_used(start_manager: START) -> None:
     manager = start_manager(startup_files={"00.py": RUN_ENGINE + PLANS, "10-async.py": OPHYD_ASYNC})
     manager.open_environment()
@@ -114,6 +119,7 @@ def test_devices_of_ophyd_async_and_their_children_can_be_used(start_manager: ST
     manager.stop()
 
 
+@pytest.mark.row("plans-and-permissions", "no RunEngine")
 def test_without_a_run_engine_the_environment_opens_and_plans_are_refused(start_manager: START) -> None:
     manager = start_manager(startup_files={"00.py": PLANS})
     status = manager.open_environment()
@@ -132,6 +138,7 @@ def made_by(manager: ContractManager) -> object:
     return manager.accepted("re_metadata")["re_metadata"].get("made_by", "worker")
 
 
+@pytest.mark.row("plans-and-permissions", "a RunEngine of the worker (addition)")
 def test_the_worker_makes_a_run_engine_when_it_is_told_to(start_manager: START) -> None:
     manager = start_manager(startup_files={"00.py": PLANS}, options=["--run-engine", "create"])
     assert manager.open_environment()["re_state"] == "idle"
@@ -141,6 +148,7 @@ def test_the_worker_makes_a_run_engine_when_it_is_told_to(start_manager: START) 
     manager.stop()
 
 
+@pytest.mark.row("cli", "--keep-re, --run-engine")
 def test_the_run_engine_of_the_profile_is_replaced_or_kept(start_manager: START) -> None:
     files = {"00.py": RUN_ENGINE + PLANS}
     replaced = start_manager(startup_files=files, options=["--run-engine", "create"])

@@ -21,6 +21,7 @@ def test_status_and_ping(client: Client, manager: ContractManager, method: str) 
     assert client.do(method, reload=True) == manager.status()
 
 
+@pytest.mark.row("zmq-api", "config_get")
 def test_config_get(client: Client) -> None:
     assert client.do("config_get")["config"] == {"ip_connect_info": {}}
 
@@ -43,6 +44,7 @@ def test_permissions_get(client: Client) -> None:
     assert {"root", "primary", "test_user"} <= set(permissions["user_groups"])
 
 
+@pytest.mark.row("zmq-api", "every method by the published client")
 def test_send_request_reaches_every_method(client: Client) -> None:
     assert client.do("send_request", method="queue_get", params={})["success"] is True
     with pytest.raises(REManagerAPI.RequestFailedError, match="Unknown method 'nope'"):
@@ -103,6 +105,7 @@ def test_a_client_survives_the_death_and_the_end_of_its_manager(
     manager.assert_no_process_left()
 
 
+@pytest.mark.row("zmq-api", "json and msgpack")
 @pytest.mark.parametrize("kind", [BlockingClient, AsyncClient])
 def test_a_client_may_speak_msgpack(start_manager: Callable[..., ContractManager], kind: type[Client]) -> None:
     manager = start_manager(encoding="msgpack")

@@ -27,6 +27,7 @@ NEW_INDEX_IN_A_QUEUE_OF_TWO = [
 ]
 
 
+@pytest.mark.row("zmq-api", "pos of an added item")
 @pytest.mark.parametrize(("pos", "index"), NEW_INDEX_IN_A_QUEUE_OF_TWO)
 def test_an_item_is_added_at_pos(closed_manager: ContractManager, pos: object, index: int) -> None:
     old = closed_manager.fill(2)
@@ -47,6 +48,7 @@ def test_a_batch_is_added_at_pos_and_keeps_its_order(closed_manager: ContractMan
     assert closed_manager.queue_uids == old
 
 
+@pytest.mark.row("zmq-api", "before_uid, after_uid")
 @pytest.mark.parametrize("reference", [0, 1, 2])
 @pytest.mark.parametrize(("parameter", "offset"), [("before_uid", 0), ("after_uid", 1)])
 def test_an_item_is_added_beside_another(
@@ -68,12 +70,14 @@ def test_a_batch_is_added_beside_an_item_and_keeps_its_order(
     assert closed_manager.queue_uids == old
 
 
+@pytest.mark.row("zmq-api", "pos in an empty queue")
 def test_the_first_item_of_an_empty_queue_may_have_any_pos(closed_manager: ContractManager) -> None:
     for pos in ("front", "back", 0, 5, -1, -5):
         closed_manager.accepted("queue_clear")
         assert closed_manager.accepted("queue_item_add", item=QUICK, pos=pos, **CALLER)["qsize"] == 1
 
 
+@pytest.mark.row("zmq-api", "beside the running item")
 def test_beside_the_running_item_only_after_it_is_a_place_and_means_the_front(manager: ContractManager) -> None:
     held = manager.start_holding()
     first = manager.add()
@@ -87,6 +91,7 @@ def test_beside_the_running_item_only_after_it_is_a_place_and_means_the_front(ma
     held.end()
 
 
+@pytest.mark.row("zmq-api", "item: keys that are kept")
 def test_an_added_item_always_gets_a_new_uid_and_keeps_only_known_keys(closed_manager: ContractManager) -> None:
     submitted = QUICK | {
         "item_uid": "mine",
@@ -104,6 +109,7 @@ def test_an_added_item_always_gets_a_new_uid_and_keeps_only_known_keys(closed_ma
     assert closed_manager.queue == [item | added]
 
 
+@pytest.mark.row("zmq-api", "item: args, kwargs and meta are not added")
 def test_args_kwargs_and_meta_are_not_added_to_an_item_without_them(closed_manager: ContractManager) -> None:
     item = closed_manager.add(QUICK)
     assert set(item) == {"item_type", "name", "user", "user_group", "item_uid", "queued_at"}
@@ -112,6 +118,7 @@ def test_args_kwargs_and_meta_are_not_added_to_an_item_without_them(closed_manag
 # Showing and removing -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_item_get, queue_item_remove")
 @pytest.mark.parametrize(
     ("params", "index"),
     [
@@ -143,6 +150,7 @@ def test_an_item_is_shown_and_removed_by_position_or_uid(
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "queue_item_get, queue_item_remove: out of range")
 @pytest.mark.parametrize("pos", [3, -4, 50, -50, 10**30])
 @pytest.mark.parametrize("method", ["queue_item_get", "queue_item_remove"])
 def test_a_position_outside_of_the_queue_is_refused(closed_manager: ContractManager, method: str, pos: int) -> None:
@@ -157,6 +165,7 @@ def test_a_position_outside_of_the_queue_is_refused(closed_manager: ContractMana
 # Moving ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_item_move: pos_dest")
 @pytest.mark.parametrize("source", [0, 1, 2, 3, -1, -2, -3, -4, "front", "back"])
 @pytest.mark.parametrize("destination", [0, 1, 2, 3, -1, -2, -3, -4, "front", "back"])
 def test_a_moved_item_ends_at_pos_dest(
@@ -172,6 +181,7 @@ def test_a_moved_item_ends_at_pos_dest(
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "queue_item_move: before_uid, after_uid")
 @pytest.mark.parametrize("by_uid", [True, False])
 @pytest.mark.parametrize("reference", [0, 1, 2, 3])
 @pytest.mark.parametrize(("parameter", "offset"), [("before_uid", 0), ("after_uid", 1)])
@@ -188,6 +198,7 @@ def test_a_moved_item_ends_beside_the_reference(
     assert closed_manager.queue_uids == uids
 
 
+@pytest.mark.row("zmq-api", "queue_item_move: running item")
 def test_the_running_item_is_neither_source_nor_destination_of_a_move(manager: ContractManager) -> None:
     held = manager.start_holding()
     uid = manager.add()["item_uid"]
@@ -205,6 +216,11 @@ def test_the_running_item_is_neither_source_nor_destination_of_a_move(manager: C
     held.end()
 
 
+@pytest.mark.row(
+    "zmq-api",
+    "the running item is not shown, removed or updated",
+    "the running item is named in the text of queue_item_get",
+)
 def test_the_running_item_can_neither_be_shown_nor_removed_nor_updated(manager: ContractManager) -> None:
     held = manager.start_holding()
     reply = manager.call("queue_item_get", uid=held.uid)
@@ -222,6 +238,7 @@ def test_the_running_item_can_neither_be_shown_nor_removed_nor_updated(manager: 
 # Updating -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "queue_item_update")
 @pytest.mark.parametrize("replace", [False, True])
 def test_an_updated_item_keeps_its_place_and_with_replace_gets_a_new_uid(
     closed_manager: ContractManager, replace: bool
@@ -239,6 +256,7 @@ def test_an_updated_item_keeps_its_place_and_with_replace_gets_a_new_uid(
     assert closed_manager.queue[1] == reply["item"]
 
 
+@pytest.mark.row("zmq-api", "queue_item_update: another type")
 def test_an_item_may_be_replaced_by_one_of_another_type(closed_manager: ContractManager) -> None:
     (uid,) = closed_manager.fill(1)
     kept = {"item_uid": uid, "queued_at": closed_manager.queue[0]["queued_at"]}

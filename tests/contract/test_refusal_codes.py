@@ -12,6 +12,7 @@ from queueserver_manager.core.refusal_codes import Code
 SCAN = plan("scan", "too", "few")
 
 
+@pytest.mark.row("zmq-api", "code of a refusal (addition)")
 @pytest.mark.parametrize(
     ("method", "params", "code"),
     [
@@ -91,6 +92,7 @@ EDITS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.row("zmq-api", "expect_queue_uid (addition)")
 @pytest.mark.parametrize(("method", "params"), EDITS)
 def test_an_edit_is_made_only_to_the_queue_that_is_meant(
     closed_manager: ContractManager, method: str, params: dict[str, Any]

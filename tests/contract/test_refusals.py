@@ -377,6 +377,7 @@ def _known_uid(reply: dict[str, Any]) -> dict[str, Any]:
     return reply
 
 
+@pytest.mark.row("zmq-api", "user and user_group", "queue_item_add: texts of refusals", "history_clear: refusals")
 @pytest.mark.parametrize(
     ("method", "prefix", "row"), ROWS, ids=[f"{method}-{number}" for number, (method, _, _) in enumerate(ROWS)]
 )
@@ -391,6 +392,7 @@ def test_the_reply_to_a_refused_request(closed_manager: ContractManager, method:
         assert after[name] == before[name]
 
 
+@pytest.mark.row("zmq-api", "queue_item_get, queue_item_remove: empty queue")
 def test_an_empty_queue_has_texts_of_its_own(closed_manager: ContractManager) -> None:
     for params, index in (({}, -1), ({"pos": "back"}, -1), ({"pos": "front"}, 0)):
         shown = params.get("pos", "back")

@@ -9,6 +9,7 @@ from contract_manager import CALLER, QUICK, ContractManager
 from contract_methods import ENVIRONMENT_LOCK, QUEUE_LOCK, SUPPORTED
 
 
+@pytest.mark.row("zmq-api", "unsupported parameters, prefixes of messages", "names of parameters of every method")
 @pytest.mark.parametrize("method", SUPPORTED)
 def test_an_unsupported_parameter_is_refused_before_anything_else(closed_manager: ContractManager, method: str) -> None:
     prefix, supported, failure = SUPPORTED[method]
@@ -27,6 +28,7 @@ def test_an_unsupported_parameter_is_refused_before_anything_else(closed_manager
     }
 
 
+@pytest.mark.row("zmq-api", "ping and status check nothing and have no success")
 @pytest.mark.parametrize("method", ["ping", "status"])
 def test_ping_and_status_check_nothing(closed_manager: ContractManager, method: str) -> None:
     reply = closed_manager.call(method, unsupported_param=1, lock_key=5)
@@ -37,6 +39,7 @@ def test_ping_and_status_check_nothing(closed_manager: ContractManager, method: 
     assert closed_manager.decode(frame).keys() == reply.keys()
 
 
+@pytest.mark.row("zmq-api", "type of lock_key")
 @pytest.mark.parametrize("method", [*QUEUE_LOCK, *ENVIRONMENT_LOCK])
 def test_a_lock_key_of_a_wrong_type_is_refused_before_other_parameters(
     closed_manager: ContractManager, method: str
@@ -50,6 +53,7 @@ def test_a_lock_key_of_a_wrong_type_is_refused_before_other_parameters(
         }
 
 
+@pytest.mark.row("zmq-api", "lock_key is ignored while unlocked")
 @pytest.mark.parametrize("key", [None, "", "some key"])
 def test_a_lock_key_is_accepted_and_ignored_while_nothing_is_locked(
     closed_manager: ContractManager, key: object
@@ -59,6 +63,7 @@ def test_a_lock_key_is_accepted_and_ignored_while_nothing_is_locked(
     assert closed_manager.call("queue_start", lock_key=key)["msg"] == "RE Worker environment does not exist."
 
 
+@pytest.mark.row("zmq-api", "params null")
 @pytest.mark.parametrize("method", SUPPORTED)
 def test_params_that_are_no_mapping_are_refused(closed_manager: ContractManager, method: str) -> None:
     prefix, _, failure = SUPPORTED[method]
@@ -72,6 +77,7 @@ def test_params_that_are_no_mapping_are_refused(closed_manager: ContractManager,
         assert reply["msg"].startswith(prefix)
 
 
+@pytest.mark.row("zmq-api", "unknown method")
 @pytest.mark.parametrize("method", ["no_such_method", "", "Status", "_handlers"])
 def test_an_unknown_method_is_named(closed_manager: ContractManager, method: str) -> None:
     assert closed_manager.call(method) == {"success": False, "msg": f"Unknown method '{method}'"}

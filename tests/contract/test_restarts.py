@@ -21,6 +21,7 @@ def _held(manager: ContractManager) -> Held:
     return held
 
 
+@pytest.mark.row("zmq-api", "manager_stop: safe_on")
 def test_manager_stop_answers_first_and_ends_in_order(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     assert manager.call("manager_stop") == {"success": True, "msg": ""}
@@ -28,6 +29,7 @@ def test_manager_stop_answers_first_and_ends_in_order(start_manager: Callable[..
     manager.assert_no_process_left()
 
 
+@pytest.mark.row("zmq-api", "manager_stop: open idle environment")
 def test_an_open_idle_environment_does_not_hinder_an_orderly_end(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     manager.open_environment()
@@ -36,6 +38,7 @@ def test_an_open_idle_environment_does_not_hinder_an_orderly_end(start_manager: 
     manager.assert_no_process_left()
 
 
+@pytest.mark.row("zmq-api", "manager_stop: safe_off")
 def test_safe_off_ends_a_plan_as_destroying_its_environment_does(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     manager.open_environment()
@@ -60,6 +63,7 @@ def test_safe_off_ends_a_plan_as_destroying_its_environment_does(start_manager: 
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "what is persistent")
 def test_queue_history_mode_and_lists_outlive_the_application_and_autostart_does_not(
     start_manager: Callable[..., ContractManager],
 ) -> None:
@@ -93,6 +97,7 @@ def test_queue_history_mode_and_lists_outlive_the_application_and_autostart_does
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "a manager that dies comes back with its plan")
 @pytest.mark.parametrize("pause", [False, True])
 def test_a_manager_that_is_killed_comes_back_with_its_plan(
     start_manager: Callable[..., ContractManager], pause: bool
@@ -127,6 +132,7 @@ def test_a_manager_that_is_killed_comes_back_with_its_plan(
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "manager_kill")
 def test_a_manager_that_hangs_is_replaced_within_seconds(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     old = manager.manager_pid

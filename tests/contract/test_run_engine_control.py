@@ -9,6 +9,7 @@ import pytest
 from contract_manager import COUNT, QUICK, ContractManager, plan
 
 
+@pytest.mark.row("zmq-api", "re_pause, re_resume")
 @pytest.mark.parametrize("option", [None, "deferred", "immediate"])
 def test_a_plan_is_paused_and_resumed(manager: ContractManager, option: str | None) -> None:
     held = manager.start_holding()
@@ -41,6 +42,7 @@ def test_the_queue_goes_on_after_a_plan_that_was_paused(manager: ContractManager
     assert [item["item_uid"] for item in manager.history] == [held.uid, *waiting]
 
 
+@pytest.mark.row("zmq-api", "re_pause: refusals")
 def test_a_pause_is_refused_unless_the_run_engine_runs(manager: ContractManager) -> None:
     text = "Run engine can be paused only in 'running' state. Current state: '{}'"
     assert manager.call("re_pause") == {"success": False, "msg": text.format("idle")}
@@ -55,6 +57,7 @@ def test_a_pause_is_refused_unless_the_run_engine_runs(manager: ContractManager)
     manager.wait_idle()
 
 
+@pytest.mark.row("zmq-api", "re_resume, re_stop, re_abort, re_halt: refusals")
 @pytest.mark.parametrize("method", ["re_resume", "re_stop", "re_abort", "re_halt"])
 def test_what_continues_a_plan_needs_a_paused_manager(manager: ContractManager, method: str) -> None:
     assert manager.call(method)["msg"] == "RE Manager is not paused: current state is 'idle'"
@@ -63,6 +66,7 @@ def test_what_continues_a_plan_needs_a_paused_manager(manager: ContractManager, 
     held.end()
 
 
+@pytest.mark.row("zmq-api", "after re_halt the next plan runs")
 @pytest.mark.parametrize(
     ("method", "exit_status"), [("re_stop", "stopped"), ("re_abort", "aborted"), ("re_halt", "halted")]
 )
@@ -80,6 +84,7 @@ def test_after_the_end_of_a_paused_plan_the_next_one_runs_in_the_same_environmen
     assert manager.history[-1]["result"]["exit_status"] == "completed"
 
 
+@pytest.mark.row("zmq-api", "re_pause: deferred after the last checkpoint")
 def test_a_deferred_pause_after_the_last_checkpoint_lets_the_plan_complete_and_stops_the_queue(
     manager: ContractManager,
 ) -> None:
@@ -117,6 +122,7 @@ def test_a_deferred_pause_where_there_is_no_checkpoint_waits_for_one_that_never_
 # Runs -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "re_runs")
 def test_the_runs_of_the_plan_in_hand(manager: ContractManager) -> None:
     held = manager.start_holding("hold_in_nested_runs")
     manager.wait_status(lambda _: [r["is_open"] for r in manager.accepted("re_runs")["run_list"]] == [True, False])

@@ -45,6 +45,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
 """The 27 fields of the contract."""
 
 
+@pytest.mark.row("zmq-api", "all fields and their types")
 @pytest.mark.parametrize("method", ["ping", "status"])
 def test_every_field_of_the_contract_is_there(closed_manager: ContractManager, method: str) -> None:
     status = closed_manager.call(method)
@@ -69,6 +70,7 @@ WORKER = (
 )
 
 
+@pytest.mark.row("zmq-api", "fields without an environment")
 def test_without_an_environment(closed_manager: ContractManager) -> None:
     status = closed_manager.status()
     assert status["manager_state"] == "idle"
@@ -78,11 +80,13 @@ def test_without_an_environment(closed_manager: ContractManager) -> None:
     assert status["lock"] == {"environment": False, "queue": False}
 
 
+@pytest.mark.row("zmq-api", "fields with an environment")
 def test_with_an_open_environment(manager: ContractManager) -> None:
     status = manager.status()
     assert _of(status, *WORKER) == (True, "idle", "idle", "disabled", True)
 
 
+@pytest.mark.row("zmq-api", "fields while a plan runs and while it is paused")
 def test_while_a_plan_runs_and_while_it_is_paused(manager: ContractManager) -> None:
     manager.add()
     held = manager.start_holding()
@@ -113,6 +117,7 @@ def _contains_in_order(sequence: Iterable[object], expected: Iterable[object]) -
 STATES = ("manager_state", "worker_environment_state", "worker_environment_exists")
 
 
+@pytest.mark.row("zmq-api", "states: open and close")
 def test_the_sequence_of_opening_and_closing(closed_manager: ContractManager) -> None:
     manager = closed_manager
     manager.watch()
@@ -141,6 +146,7 @@ def test_the_sequence_of_opening_and_closing(closed_manager: ContractManager) ->
     assert set(sequence) <= known
 
 
+@pytest.mark.row("zmq-api", "states: an opening that fails")
 def test_the_sequence_of_an_opening_that_fails(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
     assert manager.startup_dir is not None
@@ -162,6 +168,7 @@ def test_the_sequence_of_an_opening_that_fails(start_manager: Callable[..., Cont
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "states: a plan")
 def test_the_sequence_of_a_plan(manager: ContractManager) -> None:
     manager.watch()
     manager.start_holding().end()
@@ -200,12 +207,14 @@ def test_a_client_that_asks_after_the_reply_never_sees_the_state_before_the_requ
     manager.wait_idle()
 
 
+@pytest.mark.row("zmq-api", "states: an empty queue")
 def test_starting_an_empty_queue_returns_to_idle(manager: ContractManager) -> None:
     manager.start_queue()
     assert manager.status()["manager_state"] == "idle"
     assert manager.history == []
 
 
+@pytest.mark.row("zmq-api", "states: a deferred pause")
 def test_the_sequence_of_a_deferred_pause(manager: ContractManager) -> None:
     held = manager.start_holding()
     manager.watch()
@@ -217,6 +226,7 @@ def test_the_sequence_of_a_deferred_pause(manager: ContractManager) -> None:
     assert manager.history[0]["result"]["exit_status"] == "completed"
 
 
+@pytest.mark.row("zmq-api", "states: after a pause")
 @pytest.mark.parametrize("method", ["re_resume", "re_stop", "re_abort", "re_halt"])
 def test_after_a_pause_the_manager_executes_until_the_plan_has_ended(manager: ContractManager, method: str) -> None:
     held = manager.start_holding()
@@ -239,6 +249,7 @@ def test_immediate_pause_is_not_pending(manager: ContractManager) -> None:
     assert {status["pause_pending"] for status in manager.all_statuses()} == {False}
 
 
+@pytest.mark.row("zmq-api", "numbers of items")
 def test_numbers_of_items_follow_queue_and_history(manager: ContractManager) -> None:
     manager.fill(3)
     assert _of(manager.status(), "items_in_queue", "items_in_history") == (3, 0)

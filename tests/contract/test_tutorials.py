@@ -56,6 +56,7 @@ def test_opening_and_closing_the_environment(closed_manager: ContractManager) ->
     closed_manager.wait_status(lambda s: s["worker_environment_state"] == "closed" and s["manager_state"] == "idle")
 
 
+@pytest.mark.row("cli", "a queue")
 def test_adding_items_to_the_queue(closed_manager: ContractManager) -> None:
     qserver = Programs(closed_manager).qserver
     assert qserver("allowed", "plans")["plans_allowed"]["count"] == "{...}"
@@ -77,6 +78,7 @@ def test_adding_items_to_the_queue(closed_manager: ContractManager) -> None:
     assert uids(qserver("queue", "get")["items"]) == uids([front, count["item"], stop["item"], scan])
 
 
+@pytest.mark.row("cli", "starting and stopping")
 def test_starting_and_stopping_the_queue(manager: ContractManager, qserver: Callable[..., dict[str, Any]]) -> None:
     plans = [qserver("queue", "add", "plan", SLOW)["item"] for _ in range(2)]
     assert qserver("history", "clear") == DONE
@@ -97,6 +99,7 @@ def test_starting_and_stopping_the_queue(manager: ContractManager, qserver: Call
     assert (status["items_in_history"], status["items_in_queue"], status["queue_stop_pending"]) == (1, 1, False)
 
 
+@pytest.mark.row("cli", "the RunEngine")
 def test_interacting_with_the_run_engine(manager: ContractManager, qserver: Callable[..., dict[str, Any]]) -> None:
     assert (qserver("status")["re_state"], qserver("status")["pause_pending"]) == ("idle", False)
     for how, ending, exit_status in (
@@ -121,6 +124,7 @@ def test_interacting_with_the_run_engine(manager: ContractManager, qserver: Call
         qserver("queue", "clear")
 
 
+@pytest.mark.row("cli", "immediate execution")
 def test_immediate_execution_of_plans(manager: ContractManager, qserver: Callable[..., dict[str, Any]]) -> None:
     reply = qserver("queue", "execute", "plan", COUNT)
     assert (reply["success"], reply["qsize"]) == (True, 0)
@@ -130,6 +134,7 @@ def test_immediate_execution_of_plans(manager: ContractManager, qserver: Callabl
     assert (entry["result"]["exit_status"], len(entry["result"]["run_uids"])) == ("completed", 1)
 
 
+@pytest.mark.row("cli", "locking")
 def test_locking_the_manager(closed_manager: ContractManager) -> None:
     qserver = Programs(closed_manager).qserver
     note = "The environment is locked. Do not unlock environment!"
@@ -163,6 +168,7 @@ def test_locking_the_manager(closed_manager: ContractManager) -> None:
     assert not qserver("lock", "info")["lock_info"]["environment"]
 
 
+@pytest.mark.row("cli", "permissions")
 def test_changing_user_group_permissions(start_manager: START, tmp_path: Path) -> None:
     manager = start_manager()
     manager.open_environment()
@@ -188,6 +194,7 @@ def copy_of_the_profile(directory: Path) -> Path:
     return directory
 
 
+@pytest.mark.row("cli", "--startup-dir")
 def test_custom_startup_code(start_manager: START, tmp_path: Path) -> None:
     startup = copy_of_the_profile(tmp_path / "qs_startup")
     lists = startup / "existing_plans_and_devices.yaml"
@@ -200,6 +207,7 @@ def test_custom_startup_code(start_manager: START, tmp_path: Path) -> None:
     manager.stop()
 
 
+@pytest.mark.row("cli", "--startup-profile, --ipython-dir")
 def test_startup_code_of_an_ipython_profile(start_manager: START, tmp_path: Path) -> None:
     (tmp_path / "profile_collection").mkdir()
     copy_of_the_profile(tmp_path / "profile_collection" / "startup")
@@ -211,6 +219,7 @@ def test_startup_code_of_an_ipython_profile(start_manager: START, tmp_path: Path
     manager.stop()
 
 
+@pytest.mark.row("cli", "lists by hand")
 def test_generating_lists_by_hand(closed_manager: ContractManager, tmp_path: Path) -> None:
     programs = Programs(closed_manager)
     startup = copy_of_the_profile(tmp_path / "qs_startup")
@@ -226,6 +235,7 @@ def test_generating_lists_by_hand(closed_manager: ContractManager, tmp_path: Pat
         assert "det1" in yaml.safe_load(lists.read_text())["existing_devices"]
 
 
+@pytest.mark.row("cli", "--console-output")
 def test_monitoring_the_console(start_manager: START) -> None:
     manager = start_manager(options=["--console-output", "OFF"])
     monitors = [Programs(manager).start("qserver-console-monitor") for _ in range(2)]

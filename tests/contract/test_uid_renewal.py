@@ -53,6 +53,7 @@ QUEUE_CHANGES: list[tuple[str, str, dict[str, Any], set[str]]] = [
 ]
 
 
+@pytest.mark.row("zmq-api", "uids that a request renews")
 @pytest.mark.parametrize(
     ("method", "params", "names"), [row[1:] for row in QUEUE_CHANGES], ids=[row[0] for row in QUEUE_CHANGES]
 )
@@ -65,11 +66,13 @@ def test_a_request_renews(
     assert renewed(closed_manager, lambda: closed_manager.accepted(method, params)) == names
 
 
+@pytest.mark.row("zmq-api", "queue_clear renews always")
 def test_clearing_an_empty_queue_renews_its_uid(closed_manager: ContractManager) -> None:
     closed_manager.accepted("queue_clear")
     assert renewed(closed_manager, lambda: closed_manager.accepted("queue_clear")) == QUEUE
 
 
+@pytest.mark.row("zmq-api", "an update without a change renews nothing")
 def test_an_update_that_changes_nothing_renews_nothing(closed_manager: ContractManager) -> None:
     item = closed_manager.add()
     assert renewed(closed_manager, lambda: closed_manager.accepted("queue_item_update", item=item, **CALLER)) == set()
@@ -93,6 +96,7 @@ def test_an_update_that_changes_nothing_renews_nothing(closed_manager: ContractM
     )
 
 
+@pytest.mark.row("zmq-api", "a refused request renews nothing")
 def test_a_refused_request_renews_nothing(closed_manager: ContractManager) -> None:
     closed_manager.fill(2)
     for method, params in (
@@ -118,6 +122,7 @@ def test_the_uids_in_replies_are_those_of_the_status(closed_manager: ContractMan
         assert uid == status[name]
 
 
+@pytest.mark.row("zmq-api", "status_uid")
 def test_status_uid_is_renewed_by_a_request_that_changes_something(closed_manager: ContractManager) -> None:
     before = closed_manager.status()["status_uid"]
     closed_manager.add()
@@ -131,6 +136,7 @@ def test_an_executed_plan_renews_queue_history_and_run_list(manager: ContractMan
     assert renewed(manager, lambda: manager.run()) == QUEUE | {"plan_history_uid", "run_list_uid"}
 
 
+@pytest.mark.row("zmq-api", "plan_queue_uid at start and end of an item")
 def test_the_queue_uid_is_renewed_at_the_start_and_at_the_end_of_an_item(manager: ContractManager) -> None:
     waiting = manager.status()["plan_queue_uid"]
     held = manager.start_holding()
@@ -150,6 +156,7 @@ def test_the_queue_uid_is_renewed_at_start_and_end_of_an_immediate_execution(man
     assert len({before, running, after}) == 3
 
 
+@pytest.mark.row("zmq-api", "run_list_uid")
 def test_the_run_list_uid_is_renewed_when_runs_open_and_close_and_at_the_end(manager: ContractManager) -> None:
     seen = []
     held = manager.start_holding()
@@ -163,6 +170,7 @@ def test_the_run_list_uid_is_renewed_when_runs_open_and_close_and_at_the_end(man
     assert len(set(seen)) == 3
 
 
+@pytest.mark.row("zmq-api", "plan_history_uid")
 def test_the_history_uid_is_renewed_by_a_clear_that_drops_something(manager: ContractManager) -> None:
     manager.run(QUICK, QUICK, QUICK)
     first, second, third = (item["item_uid"] for item in manager.history)
@@ -192,6 +200,7 @@ def test_an_instruction_renews_the_queue_uid_alone(manager: ContractManager) -> 
     assert renewed(manager, run) == QUEUE
 
 
+@pytest.mark.row("zmq-api", "existing lists: only when they differ")
 def test_opening_the_same_environment_again_renews_no_list(manager: ContractManager) -> None:
     def open_again() -> None:
         manager.close_environment()

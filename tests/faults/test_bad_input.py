@@ -219,6 +219,7 @@ def test_messages_of_several_parts(manager: FaultyManager) -> None:
     raise AssertionError("a good request is not answered any more")
 
 
+@pytest.mark.row("zmq-api", "port scanners and half-open peers")
 def test_what_does_not_speak_zmq(manager: FaultyManager) -> None:
     where = urlsplit(manager.control_address)
     source = random.Random(3)
@@ -252,6 +253,7 @@ def test_a_client_that_does_not_read_its_answers(manager: FaultyManager) -> None
             assert manager.status()["manager_state"] == "idle"
 
 
+@pytest.mark.row("zmq-api", "clients that come and go")
 def test_clients_that_come_and_go(manager: FaultyManager) -> None:
     with zmq.Context() as context:
         for _ in range(300):

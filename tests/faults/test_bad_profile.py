@@ -20,6 +20,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.row("plans-and-permissions", "an exception keeps the environment closed")
 @pytest.mark.parametrize("case", BROKEN)
 def test_it_is_told_in_the_status_and_on_the_console(make_manager: Make, case: str) -> None:
     code, expected = BROKEN[case]
@@ -59,6 +60,7 @@ def test_startup_code_that_never_ends_can_be_destroyed(make_manager: Make) -> No
     manager.stop()
 
 
+@pytest.mark.row("cli", "a missing script is found at the opening")
 def test_a_startup_script_that_is_missing(make_manager: Make) -> None:
     manager = make_manager(startup_files=None)
     permissions = SIMULATED_PROFILE / "user_group_permissions.yaml"

@@ -35,6 +35,7 @@ def test_a_plan_goes_on_and_the_new_manager_shows_it_and_starts_the_next_item(ma
     assert count.read_text() == "started\n"
 
 
+@pytest.mark.row("zmq-api", "manager restarted, report available")
 def test_what_ended_while_no_manager_was_there_is_taken_and_the_next_item_starts(manager: FaultyManager) -> None:
     item, count = manager.counting_item()
     manager.add(item)

@@ -77,6 +77,7 @@ def test_a_data_directory_on_a_file_system_without_write_access(make_manager: Ma
     assert "--data-dir" in said
 
 
+@pytest.mark.row("cli", "exit codes of a start that fails")
 def test_a_profile_that_is_missing(make_manager: Make) -> None:
     manager = make_manager(startup_files=None)
     manager.options.append("--startup-dir=/nowhere/profile")

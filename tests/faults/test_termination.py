@@ -20,6 +20,7 @@ def opened(make_manager: Make, *options: str) -> FaultyManager:
     return manager
 
 
+@pytest.mark.row("zmq-api", "a running plan is not lost")
 @SIGNALS
 def test_by_default_the_manager_leaves_and_the_plan_goes_on(
     make_manager: Make, number: signal.Signals, code: int
@@ -90,6 +91,7 @@ def test_with_destroy_the_environment_is_destroyed(make_manager: Make, number: s
     manager.stop()
 
 
+@pytest.mark.row("cli", "Ctrl-C")
 @pytest.mark.parametrize("option", ["LEAVE", "WAIT", "DESTROY"])
 def test_an_idle_environment_is_closed(make_manager: Make, option: str) -> None:
     manager = opened(make_manager, f"--on-terminate={option}")

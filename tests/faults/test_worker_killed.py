@@ -16,6 +16,7 @@ KILLED = "the worker process was killed by SIGKILL"
 Make = Callable[..., FaultyManager]
 
 
+@pytest.mark.row("zmq-api", "loss of the worker", "death of a worker is noticed")
 @pytest.mark.parametrize("mode", [{}, {"ignore_failures": True}, {"loop": True}])
 def test_killed_in_a_plan(manager: FaultyManager, mode: dict[str, bool]) -> None:
     item, count = manager.counting_item()

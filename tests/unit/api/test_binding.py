@@ -60,6 +60,7 @@ def test_an_address_that_cannot_be_bound_is_explained(router: zmq.Socket[bytes],
     assert reason(router, address).startswith(text)
 
 
+@pytest.mark.row("zmq-api", "ipc addresses")
 def test_the_socket_file_of_a_process_that_has_gone_is_replaced(router: zmq.Socket[bytes], tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as left:

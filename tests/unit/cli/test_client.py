@@ -40,6 +40,7 @@ def test_msgpack_is_spoken_when_asked_for(answering: Answering) -> None:
     assert manager.requests == [{"method": "ping", "params": {"x": [1, None, "ä"]}}]
 
 
+@pytest.mark.row("zmq-api", "time-outs of clients")
 def test_a_request_without_an_answer_ends_after_the_timeout_and_the_next_one_works(answering: Answering) -> None:
     manager = answering()
     manager.silent = 1
@@ -117,6 +118,7 @@ def test_a_value_that_the_encoding_cannot_express_is_refused(answering: Answerin
     assert manager.requests == []
 
 
+@pytest.mark.row("zmq-api", "environment variables of clients")
 def test_options_come_before_the_environment_and_the_environment_before_the_defaults(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

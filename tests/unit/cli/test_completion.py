@@ -32,6 +32,7 @@ def complete(directory: Path, *words: str) -> list[str]:
     return printed.stdout.split()
 
 
+@pytest.mark.row("cli", "completion in a shell (addition)")
 @pytest.mark.parametrize(
     ("words", "offered"),
     [

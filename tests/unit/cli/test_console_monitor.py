@@ -81,6 +81,7 @@ def read(program: subprocess.Popen[bytes], wanted: int) -> bytes:
     return data
 
 
+@pytest.mark.row("cli", "qserver-console-monitor")
 def test_text_is_written_unchanged_and_at_once(publisher: Publisher) -> None:
     with monitor("--zmq-info-addr", publisher.address) as program:
         assert publisher.wait_for_subscriber() == b"\x01QS_Console"
@@ -89,6 +90,7 @@ def test_text_is_written_unchanged_and_at_once(publisher: Publisher) -> None:
             assert read(program, len(text.encode())) == text.encode()
 
 
+@pytest.mark.row("cli", "qserver-console-monitor: exit code")
 def test_ctrl_c_ends_it_with_exit_code_1_and_no_traceback(publisher: Publisher) -> None:
     with monitor("--zmq-info-addr", publisher.address) as program:
         publisher.wait_for_subscriber()
@@ -134,6 +136,7 @@ def test_a_terminal_without_utf8_still_shows_every_line(publisher: Publisher, mo
         assert read(program, 5) == b"\\xe4\n"
 
 
+@pytest.mark.row("cli", "qserver-console-monitor: address and encoding")
 def test_the_address_and_encoding_come_from_the_environment(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,6 +200,7 @@ TAKE_LOCK_KEY = {
 """Methods with the parameter `lock_key` (zmq-api 6) that have a command."""
 
 
+@pytest.mark.row("cli", "grammar: every command and its request")
 @pytest.mark.parametrize(("words", "method", "params"), REQUESTS, ids=lambda value: str(value)[:60])
 def test_words_become_the_request_of_the_contract(words: list[str], method: str, params: dict[str, object]) -> None:
     request = parse(words)
@@ -221,6 +222,7 @@ def test_only_monitor_repeats_its_request() -> None:
     assert [command.words for command in COMMANDS if command.repeated] == ["monitor"]
 
 
+@pytest.mark.row("cli", "grammar: a plan is a literal or JSON")
 @pytest.mark.parametrize(
     "text",
     [
@@ -250,6 +252,7 @@ def test_invalid_escapes_in_a_plan_do_not_print_warnings_of_the_compiler() -> No
     assert parse(["queue", "add", "plan", r"{'name': '\d'}"]).params["item"]["name"] == r"\d"
 
 
+@pytest.mark.row("cli", "grammar: wrong words")
 @pytest.mark.parametrize(
     ("words", "said"),
     [

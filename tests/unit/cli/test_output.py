@@ -35,10 +35,12 @@ def test_lists_of_up_to_10_elements_are_whole(length: int) -> None:
     assert shorten({"items": list(range(length))}) == {"items": list(range(length))}
 
 
+@pytest.mark.row("cli", "long lists are cut")
 def test_longer_lists_keep_10_elements_at_every_depth() -> None:
     assert shorten({"x": [list(range(20))] * 11}) == {"x": [[*range(10), "..."]] * 10 + ["..."]}
 
 
+@pytest.mark.row("cli", "long mappings are cut")
 def test_mappings_keep_30_entries_at_every_depth() -> None:
     whole = {f"k{i}": i for i in range(30)}
     assert shorten({"x": whole}) == {"x": whole}
@@ -46,16 +48,19 @@ def test_mappings_keep_30_entries_at_every_depth() -> None:
     assert shorten(whole | {"more": 1}) == whole | {"...": "..."}
 
 
+@pytest.mark.row("cli", "long strings are cut")
 def test_strings_of_up_to_1024_characters_are_whole_and_longer_ones_keep_their_ends() -> None:
     assert shorten({"x": "a" * 1024}) == {"x": "a" * 1024}
     long = "a" * 512 + "b" * 3 + "c" * 512
     assert shorten({"x": [long]}) == {"x": ["a" * 512 + " ...\n... " + "c" * 512]}
 
 
+@pytest.mark.row("cli", "tracebacks are whole")
 def test_tracebacks_are_never_cut() -> None:
     assert shorten({"result": {"traceback": "t" * 5000}}) == {"result": {"traceback": "t" * 5000}}
 
 
+@pytest.mark.row("cli", "plans and devices are named only")
 @pytest.mark.parametrize("name", ["plans_allowed", "plans_existing", "devices_allowed", "devices_existing"])
 def test_all_plans_and_devices_are_named_and_none_is_described(name: str) -> None:
     descriptions = {f"k{i}": {"name": f"k{i}"} for i in range(35)}

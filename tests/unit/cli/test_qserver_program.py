@@ -25,6 +25,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return code, re.sub(r"\d\d:\d\d:\d\d", "HH:MM:SS", captured.out), captured.err
 
 
+@pytest.mark.row("cli", "the line Arguments and the reply below its time")
 def test_a_reply_is_printed_below_the_arguments(manager: Any, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "queue", "add", "plan", "-1", '{"name": "count"}')
     assert (code, err) == (0, "")
@@ -45,11 +46,13 @@ def test_a_refused_request_is_printed_and_exits_with_2(manager: Any, capsys: pyt
     )
 
 
+@pytest.mark.row("cli", "exit code 0 without success")
 def test_a_status_has_no_success_and_exits_with_0(manager: Any, capsys: pytest.CaptureFixture[str]) -> None:
     manager.answer = lambda request: {"msg": "RE Manager v1", "manager_state": "idle"}
     assert run(capsys, "status")[0] == 0
 
 
+@pytest.mark.row("cli", "bad command")
 def test_a_bad_command_is_told_on_stderr_and_exits_with_1(manager: Any, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "queue", "bogus")
     assert (code, out) == (1, "Arguments: ['queue', 'bogus']\n")
@@ -58,6 +61,7 @@ def test_a_bad_command_is_told_on_stderr_and_exits_with_1(manager: Any, capsys: 
     assert manager.requests == []
 
 
+@pytest.mark.row("cli", "no answer")
 def test_no_answer_exits_with_3_after_two_seconds_with_advice_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     start = time.monotonic()
     code, out, err = run(capsys, "ping", "-a", NOBODY)
@@ -74,6 +78,7 @@ def test_an_impossible_address_exits_with_3_at_once(capsys: pytest.CaptureFixtur
     assert "HH:MM:SS - ERROR: ZMQ communication error: cannot connect to 'foo'" in out
 
 
+@pytest.mark.row("cli", "exit code 2 of a wrong command line")
 @pytest.mark.parametrize("words", [[], ["-c", "ping", "status"], ["ping", "-p", "x"], ["ping", "--nonsense"]])
 def test_wrong_options_exit_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -81,6 +86,7 @@ def test_wrong_options_exit_with_2(words: list[str], capsys: pytest.CaptureFixtu
     assert exit_.value.code == 2
 
 
+@pytest.mark.row("cli", "public key from the environment")
 def test_a_bad_public_key_exits_with_1(
     manager: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +102,7 @@ def test_an_unknown_encoding_exits_with_1(manager: Any, capsys: pytest.CaptureFi
     assert "'json', 'msgpack'" in err
 
 
+@pytest.mark.row("cli", "options")
 def test_options_may_stand_anywhere(manager: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "lock", "-k", "secret", "environment", "a note")[0] == 0
     assert run(capsys, "-k", "secret", "queue", "start")[0] == 0
@@ -103,6 +110,7 @@ def test_options_may_stand_anywhere(manager: Any, capsys: pytest.CaptureFixture[
     assert manager.requests[0]["params"]["note"] == "a note"
 
 
+@pytest.mark.row("cli", "--address")
 def test_the_old_spelling_of_the_address_still_works(manager: Any, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "ping", "--address", manager.address)
     assert code == 0
@@ -152,6 +160,7 @@ def test_yaml_files_cannot_name_python_objects(
     assert run(capsys, "permissions", "set", str(file))[0] == 1
 
 
+@pytest.mark.row("cli", "-h")
 def test_help_shows_examples_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--help"])
@@ -162,6 +171,7 @@ def test_help_shows_examples_every_command_and_the_exit_codes(capsys: pytest.Cap
     assert "3 no answer" in out
 
 
+@pytest.mark.row("cli", "qserver monitor")
 def test_monitor_pings_every_second_until_ctrl_c_and_exits_with_0(manager: Any) -> None:
     manager.answer = lambda request: {"msg": "RE Manager v1"}
     program = subprocess.Popen(

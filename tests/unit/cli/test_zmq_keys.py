@@ -18,6 +18,7 @@ BLOCK = re.compile(
 )
 
 
+@pytest.mark.row("cli", "qserver-zmq-keys: a pair")
 def test_a_new_pair(capsys: pytest.CaptureFixture[str]) -> None:
     shown = []
     for _ in range(2):
@@ -30,6 +31,7 @@ def test_a_new_pair(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown[0] != shown[1]
 
 
+@pytest.mark.row("cli", "qserver-zmq-keys: a public key")
 def test_the_public_key_of_a_private_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--zmq-private-key", "a" * 40]) == 0
     match = BLOCK.fullmatch(capsys.readouterr().out)
@@ -39,6 +41,7 @@ def test_the_public_key_of_a_private_key(capsys: pytest.CaptureFixture[str]) -> 
     assert match["public"] == "gwy)[)d13?aBEM4e[E!Wi&MqiC!nj1M7B6J(GLiy"
 
 
+@pytest.mark.row("cli", "qserver-zmq-keys: a bad key")
 @pytest.mark.parametrize("key", ["abc", "", "a" * 39 + '"', "a" * 41])
 def test_a_bad_key(capsys: pytest.CaptureFixture[str], key: str) -> None:
     assert main(["--zmq-private-key", key]) == 4

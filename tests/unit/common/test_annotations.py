@@ -84,6 +84,7 @@ def test_literals_keep_values_apart_that_are_equal_in_python() -> None:
     assert parse_annotation("typing.Literal[1]") != parse_annotation("typing.Literal[True]")
 
 
+@pytest.mark.row("plans-and-permissions", "built-in type names")
 @pytest.mark.parametrize("name", sorted(BUILTIN_TYPE_NAMES))
 def test_built_in_type_names_need_no_declaration(name: str) -> None:
     assert parse_annotation(f"typing.List[{name}]") == CollectionOf(CollectionKind.LIST, BuiltinName(name))
@@ -94,6 +95,7 @@ def test_a_declared_name_wins_over_every_other_meaning() -> None:
     assert parse_annotation("float", {"float"}) == CustomName("float")
 
 
+@pytest.mark.row("plans-and-permissions", "annotations are parsed")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -153,6 +155,7 @@ def test_a_name_declared_twice_stands_for_all_its_values() -> None:
     assert node == OneOf("X", ("a", "b"))
 
 
+@pytest.mark.row("plans-and-permissions", "a declared name has to be used")
 @pytest.mark.parametrize("section", ["devices", "plans", "enums"])
 def test_a_declared_name_must_be_used(section: str) -> None:
     annotation: Any = {"type": "typing.List[int]", section: {"X": ["a"]}}

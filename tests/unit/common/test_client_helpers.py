@@ -40,6 +40,7 @@ LISTS = read_lists(simulated_profile_dir() / "existing_plans_and_devices.yaml")
 COUNT, MOVE = LISTS.plans["count"], LISTS.plans["move_then_count"]
 
 
+@pytest.mark.row("plans-and-permissions", "construct_parameters")
 def test_parameters_have_order_kinds_defaults_and_types() -> None:
     parameters = construct_parameters(COUNT["parameters"])
     assert [parameter.name for parameter in parameters] == ["detectors", "num", "delay", "per_shot", "md"]
@@ -67,6 +68,7 @@ def test_a_description_that_cannot_be_understood_is_refused() -> None:
         construct_parameters(broken)  # type: ignore[arg-type]
 
 
+@pytest.mark.row("plans-and-permissions", "bind_plan_arguments")
 def test_arguments_are_bound_to_names() -> None:
     bound = bind_plan_arguments(plan_args=[["det1"]], plan_kwargs={"num": 3}, plan_parameters=COUNT)
     assert isinstance(bound, inspect.BoundArguments)
@@ -77,6 +79,7 @@ def test_arguments_are_bound_to_names() -> None:
         bind_plan_arguments(plan_args=[["det1"]], plan_kwargs={"abc": 3}, plan_parameters=COUNT)
 
 
+@pytest.mark.row("plans-and-permissions", "validate_plan")
 def test_validation_says_what_the_manager_says() -> None:
     lists: dict[str, Any] = {"allowed_plans": LISTS.plans, "allowed_devices": LISTS.devices}
     assert validate_plan({"item_type": "plan", "name": "count", "args": [["det1"]]}, **lists) == (True, "")
@@ -87,6 +90,7 @@ def test_validation_says_what_the_manager_says() -> None:
     assert validate_plan({"name": "nope"}, allowed_plans=None, allowed_devices=None) == (True, "")
 
 
+@pytest.mark.row("plans-and-permissions", "format_text_descriptions")
 def test_texts_for_tool_tips() -> None:
     texts = format_text_descriptions(MOVE)
     assert texts["description"].startswith("Name: move_then_count\nMove")
@@ -116,6 +120,7 @@ def publisher() -> Iterator[tuple[Any, str]]:
     socket.close()
 
 
+@pytest.mark.row("plans-and-permissions", "receivers of console and status")
 @pytest.mark.parametrize(("kind", "topic"), [(ReceiveConsoleOutput, b"QS_Console"), (ReceiveSystemInfo, b"QS_Info")])
 @pytest.mark.parametrize(("encoding", "dump"), [("json", lambda v: json.dumps(v).encode()), ("msgpack", msgpack.packb)])
 def test_published_messages_are_received(publisher: Any, kind: Any, topic: bytes, encoding: str, dump: Any) -> None:
@@ -181,6 +186,7 @@ def server() -> Iterator[str]:
     socket.close()
 
 
+@pytest.mark.row("plans-and-permissions", "requests of programs")
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
 def test_requests_are_answered(server: str, encoding: str) -> None:
     client = ZMQCommSendThreads(zmq_server_address=server, encoding=encoding, timeout_recv=10_000)

@@ -78,6 +78,7 @@ def test_a_decorated_function_that_returns_a_plan_keeps_its_marks() -> None:
     assert next(decorated(5)) == (5, None)
 
 
+@pytest.mark.row("plans-and-permissions", "errors at decoration")
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [

@@ -50,6 +50,7 @@ def test_what_was_written_is_read_back_in_the_same_order(path: Path) -> None:
     assert lists.digest == lists_digest(plans(), DEVICES) == read_digest(path)
 
 
+@pytest.mark.row("plans-and-permissions", "the lists file")
 def test_the_file_is_plain_yaml_for_other_readers(path: Path) -> None:
     write_lists(path, plans(), DEVICES)
     assert yaml.safe_load(path.read_text()) == {"existing_devices": DEVICES, "existing_plans": plans()}
@@ -126,6 +127,7 @@ def test_a_file_with_a_mistake_is_refused_with_its_name(path: Path, content: byt
     assert message in str(refused.value)
 
 
+@pytest.mark.row("plans-and-permissions", "the lists file: unreadable")
 def test_a_file_that_cannot_be_read_or_written_is_named(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ListsFileError, match="cannot be read") as refused:
         read_lists(path)

@@ -41,6 +41,7 @@ DEVICES: dict[str, Any] = {
 }
 
 
+@pytest.mark.row("plans-and-permissions", "patterns of devices")
 @pytest.mark.parametrize(
     ("pattern", "selected"),
     [
@@ -98,6 +99,7 @@ def test_a_device_pattern_selects_names_at_its_levels(pattern: str, selected: st
     assert compile_device_pattern(pattern).select(DEVICES) == selected.split()
 
 
+@pytest.mark.row("plans-and-permissions", "excluded nodes of allowed lists")
 def test_excluded_nodes_are_passed_through_and_not_selected() -> None:
     tree: Any = {"det1": {**DEVICES["det1"], "excluded": True}}
     assert compile_device_pattern(":.*").select(tree) == []
@@ -106,6 +108,7 @@ def test_excluded_nodes_are_passed_through_and_not_selected() -> None:
     assert "det1.val" in compile_device_pattern(":?.*").select(tree)
 
 
+@pytest.mark.row("plans-and-permissions", "patterns of plans and functions")
 @pytest.mark.parametrize(
     ("pattern", "name", "matches"),
     [
@@ -125,6 +128,7 @@ def test_a_plan_or_function_pattern_has_one_component(pattern: str, name: str, m
     assert compile_name_pattern(pattern).matches(name) is matches
 
 
+@pytest.mark.row("plans-and-permissions", "patterns: errors")
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
@@ -171,6 +175,7 @@ def test_invalid_patterns_are_refused_with_what_is_wrong(pattern: str, message: 
         compile_name_pattern(pattern)
 
 
+@pytest.mark.row("plans-and-permissions", "patterns: more components")
 @pytest.mark.parametrize("pattern", ["a.b", ":a:b", ":.*:depth=1"])
 def test_plan_and_function_patterns_with_more_components_are_refused(pattern: str) -> None:
     with pytest.raises(NamePatternError, match="Name pattern for functions and plans must contain one component"):

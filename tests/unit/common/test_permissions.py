@@ -94,6 +94,7 @@ def test_devices_of_a_group_follow_its_rules(group: dict[str, Any], names: str) 
     assert allowed_devices(group) == names.split()
 
 
+@pytest.mark.row("plans-and-permissions", "root first")
 @pytest.mark.parametrize(
     ("root", "group", "names"),
     [
@@ -109,6 +110,7 @@ def test_rules_of_root_come_first_for_every_group(root: dict[str, Any], group: d
     assert allowed_devices(group, root) == names.split()
 
 
+@pytest.mark.row("plans-and-permissions", "null, missing and empty lists")
 @pytest.mark.parametrize(
     ("group", "names"),
     [
@@ -137,6 +139,7 @@ def test_the_lists_of_root_are_computed_like_those_of_a_group() -> None:
     assert list(lists["root"].devices) == ["mot"]
 
 
+@pytest.mark.row("plans-and-permissions", "declared lists are limited to what the group may use")
 def test_lists_that_declare_type_names_are_limited_to_what_the_group_may_use() -> None:
     described = plan(
         "pick",
@@ -164,6 +167,7 @@ def test_lists_that_declare_type_names_are_limited_to_what_the_group_may_use() -
     assert lists["root"].devices["det1"] is DEVICES["det1"]
 
 
+@pytest.mark.row("plans-and-permissions", "functions")
 @pytest.mark.parametrize(
     ("group", "name", "allowed"),
     [
@@ -204,6 +208,7 @@ def test_permissions_are_equal_when_their_mappings_are() -> None:
     assert permissions(root={}) != {"user_groups": {"root": {}}}
 
 
+@pytest.mark.row("plans-and-permissions", "schema and mistakes")
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [

@@ -68,6 +68,7 @@ def test_a_call_that_fits_the_description_is_accepted(args: list[Any], kwargs: d
     assert problem(COUNT, *args, **kwargs) == ""
 
 
+@pytest.mark.row("plans-and-permissions", "binding")
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
@@ -93,6 +94,7 @@ def test_a_required_keyword_only_parameter_may_not_be_missing() -> None:
     assert problem(plan(parameter("a", kind=3))) == "missing a required argument: 'a'"
 
 
+@pytest.mark.row("plans-and-permissions", "args and kwargs")
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
@@ -147,6 +149,7 @@ def test_values_of_the_type_are_accepted(annotation: str, value: Any) -> None:
     assert of_type(annotation, value) == ""
 
 
+@pytest.mark.row("plans-and-permissions", "silent conversion")
 @pytest.mark.parametrize(
     ("annotation", "value", "interpreted"),
     [
@@ -170,6 +173,7 @@ def test_silent_conversion_is_refused_however_deep(annotation: str, value: Any, 
     assert message.endswith(interpreted)
 
 
+@pytest.mark.row("plans-and-permissions", "wrong types")
 @pytest.mark.parametrize(
     ("annotation", "value", "place", "message"),
     [
@@ -198,6 +202,7 @@ def test_a_wrong_type_is_reported_with_its_place(annotation: str, value: Any, pl
     assert message in lines[2]
 
 
+@pytest.mark.row("plans-and-permissions", "not in the list")
 @pytest.mark.parametrize("section", ["devices", "plans", "enums"])
 def test_declared_names_list_the_allowed_values(section: str) -> None:
     annotation = {"type": "typing.List[Names]", section: {"Names": ["det1", "det2"]}}
@@ -205,6 +210,7 @@ def test_declared_names_list_the_allowed_values(section: str) -> None:
     assert "n.1\n  Input should be 'det1' or 'det2'" in of_type(annotation, ["det1", "det3"])
 
 
+@pytest.mark.row("plans-and-permissions", "a built-in name that is declared")
 def test_a_redefined_built_in_name_restricts() -> None:
     annotation = {"type": "__READABLE__", "devices": {"__READABLE__": ["det1"]}}
     assert of_type(annotation, "det1") == ""
@@ -225,6 +231,7 @@ def test_an_alternative_of_declared_names_is_reported_by_its_name() -> None:
     assert "\nn.B\n  Input should be 'b'" in message
 
 
+@pytest.mark.row("plans-and-permissions", "without annotation")
 def test_a_parameter_without_annotation_accepts_anything() -> None:
     for value in (1, "a", None, [1, {"a": object()}], math.nan):
         assert problem(plan(parameter("n")), value) == ""
@@ -238,6 +245,7 @@ def test_surplus_arguments_are_checked_one_by_one() -> None:
     assert "key='args', value='(1, 2.0)'" in problem(description, 1, 2.0)
 
 
+@pytest.mark.row("plans-and-permissions", "range")
 @pytest.mark.parametrize(
     ("limits", "value", "message"),
     [

@@ -68,6 +68,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "config.yml"
 
 
+@pytest.mark.row("cli", "configuration file: every key")
 def test_every_key_of_the_schema_is_read(file: Path) -> None:
     file.write_text(FULL)
     settings = load(file, {"BEAMLINE": "/beamline"})
@@ -93,6 +94,7 @@ def test_every_key_of_the_schema_is_read(file: Path) -> None:
     assert settings.instrument == "ID99"
 
 
+@pytest.mark.row("cli", "configuration file: a directory")
 def test_a_directory_of_files_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("network: {redis_name_prefix: one}\n")
     (tmp_path / "b.yaml").write_text("startup: {device_max_depth: 1}\n")
@@ -111,6 +113,7 @@ def test_an_empty_directory_gives_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path).redis_name_prefix == "qs_default"
 
 
+@pytest.mark.row("cli", "configuration file: one file a section")
 def test_a_section_may_occur_in_one_file_only(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("network: {redis_name_prefix: one}\n")
     (tmp_path / "b.yml").write_text("startup: {}\nnetwork: {zmq_encoding: json}\n")
@@ -119,6 +122,7 @@ def test_a_section_may_occur_in_one_file_only(tmp_path: Path) -> None:
     assert f"{tmp_path}/a.yml, line 1" in text
 
 
+@pytest.mark.row("cli", "configuration file: mistakes")
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

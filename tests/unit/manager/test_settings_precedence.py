@@ -23,6 +23,8 @@ def config(folder: Path, text: str) -> str:
     return str(path)
 
 
+@pytest.mark.row("zmq-api", "sockets and their default addresses")
+@pytest.mark.row("cli", "defaults")
 def test_defaults_are_those_of_the_contract() -> None:
     settings = load()
     assert settings.zmq_control_addr == "tcp://*:60615"
@@ -37,6 +39,8 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.log_level == logging.INFO
 
 
+@pytest.mark.row("zmq-api", "environment variables of the server")
+@pytest.mark.row("cli", "precedence of settings")
 def test_command_line_wins_over_config_over_environment_over_default(tmp_path: Path) -> None:
     environ = {"QSERVER_ZMQ_CONTROL_ADDRESS_FOR_SERVER": "tcp://*:1001", "QSERVER_DATA_DIR": "/environment"}
     path = config(tmp_path, "network: {zmq_control_addr: 'tcp://*:1002'}\n")
@@ -74,6 +78,7 @@ def test_no_secret_can_be_given_on_the_command_line() -> None:
     assert all(not s.option for s in SETTINGS if s.secret)
 
 
+@pytest.mark.row("cli", "secrets are masked")
 def test_secrets_are_masked_in_the_log_block_and_in_repr() -> None:
     key = "wt8[6a8eoXFRVL<l2JBbOzs(hcI%kRBIr0Do/eLC"
     settings = load(
@@ -101,6 +106,7 @@ def test_the_log_block_names_every_setting() -> None:
     assert all(f"    {setting.name}: " in block for setting in SETTINGS)
 
 
+@pytest.mark.row("cli", "deprecated options")
 def test_deprecated_options_work_with_a_warning() -> None:
     arguments = ["--zmq-addr", "tcp://*:1", "--zmq-publish-console-addr", "ipc:///tmp/info", "--keep-re"]
     settings, notices = load_settings(arguments, {})
@@ -117,6 +123,7 @@ def test_the_current_spelling_wins_over_the_deprecated_one() -> None:
     assert load("--zmq-control-addr", "tcp://*:2", "--zmq-addr", "tcp://*:1").zmq_control_addr == "tcp://*:2"
 
 
+@pytest.mark.row("zmq-api", "CURVE: old name of the variable")
 def test_the_old_name_of_the_private_key_is_read_with_a_warning() -> None:
     settings, notices = load_settings([], {"QSERVER_ZMQ_PRIVATE_KEY": "a" * 40})
     assert settings.zmq_private_key == "a" * 40
@@ -129,6 +136,7 @@ def test_a_bad_private_key_is_refused_without_showing_it() -> None:
     assert "short-but-secret" not in str(error.value)
 
 
+@pytest.mark.row("cli", "--verbose, --quiet, --silent")
 @pytest.mark.parametrize(
     ("option", "level", "number"),
     [

@@ -37,6 +37,7 @@ def test_a_lists_file_of_ones_own_is_written_with_the_packaged_profile_too(tmp_p
     assert settings.writable_lists_file == str(tmp_path / "existing_plans_and_devices.yaml")
 
 
+@pytest.mark.row("cli", "paths of the two files")
 def test_files_lie_in_the_startup_directory_by_default(profile: Path) -> None:
     settings = load("--startup-dir", str(profile))
     assert settings.existing_plans_and_devices_path == profile / "existing_plans_and_devices.yaml"
@@ -45,6 +46,7 @@ def test_files_lie_in_the_startup_directory_by_default(profile: Path) -> None:
     assert settings.preload == ("safe",)
 
 
+@pytest.mark.row("cli", "--existing-plans-devices")
 def test_a_path_that_does_not_end_in_yaml_is_a_directory(tmp_path: Path) -> None:
     settings = load("--existing-plans-devices", f"{tmp_path}/lists", "--user-group-permissions", f"{tmp_path}/p.yaml")
     assert settings.existing_plans_and_devices_path == tmp_path / "lists" / "existing_plans_and_devices.yaml"
@@ -60,6 +62,7 @@ def test_paths_expand_the_home_directory_and_start_at_the_current_one(
     assert load("--startup-dir", "b").startup.value == str(tmp_path / "b")
 
 
+@pytest.mark.row("cli", "paths with a script or module")
 @pytest.mark.parametrize(("option", "kind"), [("--startup-script", "script"), ("--startup-module", "module")])
 def test_a_script_or_module_needs_both_paths(tmp_path: Path, option: str, kind: str) -> None:
     with pytest.raises(SettingsError, match=f"from a {kind} .* add --existing-plans-devices"):
@@ -81,6 +84,7 @@ def test_a_script_with_a_profile_has_its_files_in_the_profile(tmp_path: Path) ->
     assert settings.user_group_permissions_path.parent == tmp_path / "profile_a" / "startup"
 
 
+@pytest.mark.row("cli", "--startup-dir, --startup-script, --startup-module exclude each other")
 def test_a_directory_with_a_profile_is_ambiguous() -> None:
     with pytest.raises(SettingsError, match="--startup-dir and --startup-profile cannot be given together"):
         load("--startup-dir", "/a", "--startup-profile", "b")
@@ -108,6 +112,7 @@ def test_a_missing_directory_of_the_lists_file_is_refused(profile: Path, tmp_pat
         check_startup(load("--startup-dir", str(profile), "--existing-plans-devices", f"{tmp_path}/none"))
 
 
+@pytest.mark.row("cli", "a missing list file is a warning, missing permissions an error in the log")
 def test_a_missing_lists_file_is_a_warning_and_missing_permissions_are_an_error_in_the_log(profile: Path) -> None:
     settings = load("--startup-dir", str(profile))
     assert check_startup(settings) == []

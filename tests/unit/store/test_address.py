@@ -6,6 +6,7 @@ from queueserver_manager.store.address import RedisAddress, parse_address
 from queueserver_manager.store.errors import AddressError
 
 
+@pytest.mark.row("cli", "--redis-addr")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -133,6 +133,7 @@ def test_import_keeps_order_and_uids_leaves_upstreams_keys_and_is_made_once(shar
     run(scenario())
 
 
+@pytest.mark.row("zmq-api", "damaged entries of a queue are left out")
 def test_queue_entries_that_are_no_items_or_have_no_uid_of_their_own_are_left_out(shared_server, run) -> None:
     async def scenario() -> None:
         store = await shared_server.manager("damaged")
@@ -161,6 +162,7 @@ def test_queue_entries_that_are_no_items_or_have_no_uid_of_their_own_are_left_ou
     run(scenario())
 
 
+@pytest.mark.row("zmq-api", "manager restarted, report lost")
 def test_item_that_was_running_is_recorded_as_unknown_and_put_at_the_front(shared_server, run) -> None:
     async def scenario() -> None:
         store = await shared_server.manager("running")
@@ -288,6 +290,7 @@ def _ask(address: str, method: str, **params: object) -> dict[str, Any]:
     return reply
 
 
+@pytest.mark.row("zmq-api", "data of upstream are taken over")
 @pytest.mark.slow
 def test_data_of_a_real_upstream_manager_are_imported(run, tmp_path) -> None:
     pytest.importorskip("bluesky_queueserver.manager.start_manager", exc_type=ImportError)

@@ -56,6 +56,7 @@ def test_unions_of_typing_keep_their_spelling():
     assert annotation_text(typing.Union[int, str]) == "typing.Union[int, str]"  # noqa: UP007
 
 
+@pytest.mark.row("plans-and-permissions", "plan description: names of protocols")
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -83,6 +84,7 @@ def test_a_protocol_with_a_parameter_is_the_same_protocol():
     assert annotation_text(bluesky.protocols.Readable[int]) == "__READABLE__"
 
 
+@pytest.mark.row("plans-and-permissions", "plan description: callables")
 @pytest.mark.parametrize(
     ("annotation", "text"),
     [
@@ -98,6 +100,7 @@ def test_callables_of_all_kinds_are_one_type(annotation, text):
     assert annotation_text(annotation) == text
 
 
+@pytest.mark.row("plans-and-permissions", "plan description: annotations without a name are left out")
 @pytest.mark.parametrize(
     "annotation",
     [

@@ -79,6 +79,7 @@ def describe(max_depth=0, **namespace):
     return devices
 
 
+@pytest.mark.row("plans-and-permissions", "which objects are devices")
 def test_devices_are_instances_that_are_readable_or_flyable_or_have_children():
     class Nameless:
         def read(self): ...
@@ -104,6 +105,7 @@ def test_devices_are_instances_that_are_readable_or_flyable_or_have_children():
     }
 
 
+@pytest.mark.row("plans-and-permissions", "device description")
 def test_a_leaf_has_flags_class_and_module_and_no_components():
     assert describe(d=Readable()) == {
         "d": {
@@ -126,6 +128,7 @@ def test_devices_are_listed_by_name_without_regard_to_case():
     assert list(describe(b=Readable(), C=Readable(), a=Readable(), **{"not a name": Readable()})) == ["a", "b", "C"]
 
 
+@pytest.mark.row("plans-and-permissions", "nested devices")
 def test_components_of_ophyd_devices_are_described_at_all_levels():
     described = describe(station=Station(name="station"))
     axis = {"acceleration": {}, "readback": {}, "setpoint": {}, "unused": {}, "velocity": {}}
@@ -136,11 +139,13 @@ def test_components_of_ophyd_devices_are_described_at_all_levels():
     assert stage["components"]["z"]["classname"] == "SynAxis"
 
 
+@pytest.mark.row("cli", "--device-max-depth")
 @pytest.mark.parametrize(("depth", "levels"), [(1, {"station": {}}), (2, {"station": {"table": {}}})])
 def test_the_depth_limits_the_levels(depth, levels):
     assert names(describe(depth, station=Station(name="station"))) == levels
 
 
+@pytest.mark.row("plans-and-permissions", "depth, register_device")
 def test_registration_overrides_the_depth_and_excludes():
     helpers.register_device("deep", depth=0)
     helpers.register_device("flat", depth=1)
@@ -199,6 +204,7 @@ class Bench(ophyd.Device):
     signal = Component(Signal, value=1)
 
 
+@pytest.mark.row("plans-and-permissions", "area detectors")
 def test_area_detectors_are_not_expanded_unless_they_are_registered():
     fake = make_fake_device(Detector)("SIM:", name="fake")
     camera = make_fake_device(ophyd.CamBase)("SIM:", name="camera")

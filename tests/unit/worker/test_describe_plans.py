@@ -31,6 +31,7 @@ def parameters(function):
     return {parameter["name"]: parameter for parameter in described}
 
 
+@pytest.mark.row("plans-and-permissions", "which callables are plans")
 def test_plans_are_generator_functions_and_functions_marked_as_plans_under_every_name():
     def generator():
         yield
@@ -79,6 +80,7 @@ def test_plans_are_generator_functions_and_functions_marked_as_plans_under_every
     }
 
 
+@pytest.mark.row("plans-and-permissions", "register_plan")
 def test_excluded_plans_are_not_listed(process_restored):
     def f():
         yield
@@ -87,6 +89,7 @@ def test_excluded_plans_are_not_listed(process_restored):
     assert list(existing_plans({"f": f, "g": f})) == ["g"]
 
 
+@pytest.mark.row("plans-and-permissions", "plan description: name, module, description, properties")
 def test_the_description_has_name_module_properties_and_the_first_paragraph_of_the_docstring():
     def f():
         """Do it.
@@ -104,6 +107,7 @@ def test_the_description_has_name_module_properties_and_the_first_paragraph_of_t
     }
 
 
+@pytest.mark.row("plans-and-permissions", "plan description: kinds")
 def test_the_kind_of_each_parameter_is_named_and_numbered():
     def f(a, /, b, *c, d, **e):
         yield
@@ -117,6 +121,7 @@ def test_the_kind_of_each_parameter_is_named_and_numbered():
     ]
 
 
+@pytest.mark.row("plans-and-permissions", "plan description: optional keys")
 def test_a_parameter_without_annotation_docstring_and_default_has_only_name_and_kind():
     def f(a):
         yield
@@ -152,6 +157,7 @@ def test_header_and_docstring_are_described():
     }
 
 
+@pytest.mark.row("plans-and-permissions", "plan description: defaults are text")
 @pytest.mark.parametrize(
     ("default", "text"),
     [
@@ -167,6 +173,7 @@ def test_defaults_are_the_text_of_a_literal(default, text):
     assert parameters(f)["a"]["default"] == text
 
 
+@pytest.mark.row("plans-and-permissions", "a plan that cannot be described")
 @pytest.mark.parametrize("default", [object(), print, numpy.array([1, 2]), [object()], int])
 def test_a_default_that_is_no_literal_makes_the_plan_invalid(default):
     def f(a=default):
@@ -191,6 +198,7 @@ def test_invalid_plans_can_be_left_out_with_a_message(caplog):
 # Decorator ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("plans-and-permissions", "every key")
 def test_the_decorator_overrides_header_and_docstring():
     @parameter_annotation_decorator(
         {

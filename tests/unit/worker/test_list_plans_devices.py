@@ -45,6 +45,7 @@ def test_lists_are_written_to_the_current_directory(tmp_path, script):
     assert lists.devices["det"]["classname"] == "Detector"
 
 
+@pytest.mark.row("cli", "qserver-list-plans-devices")
 def test_all_sources_and_names_of_files_can_be_given(tmp_path, script, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     (tmp_path / "out").mkdir()
@@ -54,6 +55,7 @@ def test_all_sources_and_names_of_files_can_be_given(tmp_path, script, monkeypat
         assert (done.returncode, list(read_lists(tmp_path / "out" / name).plans)) == (0, ["plan"]), done.stderr
 
 
+@pytest.mark.row("cli", "qserver-list-plans-devices: profile")
 def test_the_startup_folder_of_a_profile_is_a_source(tmp_path, script):
     folder = tmp_path / "ipython" / "profile_collection" / "startup"
     folder.mkdir(parents=True)
@@ -87,6 +89,7 @@ def test_invalid_plans_fail_or_are_left_out(tmp_path, script):
     assert "PLAN WAS IGNORED" in done.stderr
 
 
+@pytest.mark.row("cli", "qserver-list-plans-devices: failure")
 def test_an_error_in_the_code_is_shown_with_its_traceback_and_leaves_the_file_alone(tmp_path, script):
     program("--startup-script", script, cwd=tmp_path)
     before = (tmp_path / LISTS_FILE_NAME).read_bytes()

@@ -44,6 +44,7 @@ for module, *names in (line.split() for line in sys.stdin):
 """
 
 
+@pytest.mark.row("plans-and-permissions", "helpers without the package")
 def test_every_helper_is_found_where_the_package_is_not_installed() -> None:
     asked = "\n".join(f"{module} {' '.join(names.split())}" for module, names in NAMES.items())
     answer = subprocess.run(
@@ -84,6 +85,7 @@ def test_helpers_take_the_arguments_that_those_of_the_package_take(name: str) ->
     assert set(names) <= set(ours) or any(p.kind is p.VAR_KEYWORD for p in ours.values())
 
 
+@pytest.mark.row("plans-and-permissions", "helpers with the package")
 def test_an_installed_package_is_told_of(tmp_path: Path) -> None:
     code = (
         "import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(message)s')\n"

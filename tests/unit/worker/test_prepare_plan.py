@@ -90,6 +90,7 @@ def unannotated(a):
 # Conversion of names --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("plans-and-permissions", "conversion without annotation")
 @pytest.mark.parametrize(
     ("value", "converted"),
     [
@@ -111,6 +112,7 @@ def test_without_annotation_names_of_allowed_plans_and_devices_become_objects(va
     assert value_of(unannotated, value) == converted
 
 
+@pytest.mark.row("plans-and-permissions", "conversion reaches into lists and mappings")
 def test_conversion_reaches_into_lists_and_values_of_mappings_and_leaves_keys():
     assert value_of(unannotated, ["detector", [1, {"detector": ["helper", "x"]}]]) == [
         DETECTOR,
@@ -118,6 +120,7 @@ def test_conversion_reaches_into_lists_and_values_of_mappings_and_leaves_keys():
     ]
 
 
+@pytest.mark.row("plans-and-permissions", "other annotations")
 def test_other_annotations_convert_nothing():
     def plan(a: str):
         yield
@@ -125,6 +128,7 @@ def test_other_annotations_convert_nothing():
     assert value_of(plan, "detector") == "detector"
 
 
+@pytest.mark.row("plans-and-permissions", "conversion of declared names")
 def test_declared_names_are_converted_as_far_as_they_are_allowed():
     plan = plan_with(
         annotation="typing.List[D | P | E]",
@@ -135,6 +139,7 @@ def test_declared_names_are_converted_as_far_as_they_are_allowed():
     assert value_of(plan, ["detector", "stage.x", "helper", "stage"]) == [DETECTOR, VALUE, helper, "stage"]
 
 
+@pytest.mark.row("plans-and-permissions", "conversion of built-in names")
 @pytest.mark.parametrize(
     ("annotation", "converted"),
     [
@@ -149,6 +154,7 @@ def test_built_in_names_convert_all_allowed_names_of_their_kind(annotation, conv
     assert value_of(plan_with(annotation=f"typing.List[{annotation}]"), ["detector", "helper"]) == converted
 
 
+@pytest.mark.row("plans-and-permissions", "flags of conversion")
 @pytest.mark.parametrize(
     ("description", "converted"),
     [
@@ -167,6 +173,7 @@ def test_flags_of_the_decorator_force_conversion_on_and_off(description, convert
     assert value_of(plan_with(**description), ["detector", "helper"]) == converted
 
 
+@pytest.mark.row("plans-and-permissions", "callables")
 @pytest.mark.parametrize(
     ("value", "converted"),
     [
@@ -222,6 +229,7 @@ def test_keywords_stay_keywords():
     assert (prepared.args, prepared.kwargs) == ([1], {"c": "x"})
 
 
+@pytest.mark.row("plans-and-permissions", "defaults of the decorator")
 def test_defaults_of_the_decorator_are_filled_in_and_converted_by_their_own_description():
     """`label` is a plain string, although a device of that name is allowed."""
 
@@ -257,6 +265,7 @@ def test_a_positional_only_parameter_gets_its_decorator_default_by_position():
 # Metadata -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("plans-and-permissions", "meta")
 @pytest.mark.parametrize(
     ("meta", "merged"),
     [
@@ -278,6 +287,7 @@ def test_names_in_metadata_stay_strings():
 # Refusals -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("plans-and-permissions", "validated again")
 @pytest.mark.parametrize(
     ("args", "kwargs", "problem"),
     [
@@ -292,6 +302,7 @@ def test_arguments_are_validated_once_more(args, kwargs, problem):
     assert problem in str(refused.value)
 
 
+@pytest.mark.row("plans-and-permissions", "meta of a wrong type")
 def test_metadata_must_be_mappings():
     with pytest.raises(PlanPreparationError, match="must be a dictionary or a list of dictionaries"):
         prepare(unannotated, 1, meta=["a"])

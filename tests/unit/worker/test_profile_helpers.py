@@ -89,6 +89,7 @@ def test_the_process_is_a_worker_only_after_loading(load, startup_dir, monkeypat
     assert os.environ["_QSERVER_RE_WORKER_ACTIVE"] == "1"
 
 
+@pytest.mark.row("zmq-api", "variables inside the worker")
 @pytest.mark.parametrize(("value", "active"), [("", False), ("0", False), ("1", True), ("True", True)])
 def test_worker_and_ipython_mode_are_told_by_the_environment(monkeypatch, value, active):
     monkeypatch.setenv("_QSERVER_RE_WORKER_ACTIVE", value)
@@ -116,6 +117,7 @@ def test_a_plan_can_be_taken_in_again(process_restored):
     assert not helpers.is_plan_excluded("p")
 
 
+@pytest.mark.row("plans-and-permissions", "set_user_ns")
 def test_set_user_ns_fills_its_parameters_of_functions_and_plans(load, startup_dir):
     (startup_dir / "a.py").write_text(
         "from bluesky_queueserver.manager.profile_tools import set_user_ns\n"

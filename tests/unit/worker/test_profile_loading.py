@@ -23,6 +23,7 @@ def write(path: Path, text: str) -> Path:
 # Directory ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("plans-and-permissions", "directory: order and namespace")
 def test_files_run_in_the_order_of_their_names_in_one_namespace(load, startup_dir):
     write(startup_dir / "a.py", "order.append('a')")
     write(startup_dir / "10-x.py", "order = ['10']")
@@ -31,6 +32,7 @@ def test_files_run_in_the_order_of_their_names_in_one_namespace(load, startup_di
     assert load("directory", startup_dir)["order"] == ["10", "Z", "a", "b"]
 
 
+@pytest.mark.row("plans-and-permissions", "directory: only its code files")
 def test_other_files_and_folders_are_not_startup_code(load, startup_dir):
     write(startup_dir / "a.py", "x = 1")
     write(startup_dir / "notes.txt", "raise SystemExit")
@@ -39,6 +41,7 @@ def test_other_files_and_folders_are_not_startup_code(load, startup_dir):
     assert load("directory", startup_dir)["x"] == 1
 
 
+@pytest.mark.row("plans-and-permissions", "directory: __file__ and __name__")
 def test_each_file_knows_its_name_and_runs_as_main(load, startup_dir):
     for name in ("a", "b"):
         write(
@@ -52,6 +55,7 @@ def test_each_file_knows_its_name_and_runs_as_main(load, startup_dir):
     assert "__file__" not in namespace
 
 
+@pytest.mark.row("plans-and-permissions", "directory: on the path")
 def test_packages_beside_the_startup_files_can_be_imported_during_and_after_loading(load, startup_dir):
     write(startup_dir / "parts_of_test" / "__init__.py", "")
     write(startup_dir / "parts_of_test" / "later.py", "x = 1")
@@ -82,6 +86,7 @@ def test_classes_of_startup_code_are_found_in_the_main_module(load, startup_dir)
     assert typing.get_type_hints(namespace["Whole"]) == {"part": namespace["Part"]}
 
 
+@pytest.mark.row("plans-and-permissions", "directory: empty or missing")
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
@@ -101,6 +106,7 @@ def test_a_directory_without_startup_code_is_refused(load, tmp_path, make, probl
 # IPython in plain Python ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("plans-and-permissions", "get_ipython in files of a directory")
 @pytest.mark.parametrize(
     "code",
     [
@@ -204,6 +210,7 @@ def test_files_in_any_declared_encoding_are_read(load, startup_dir):
 # Script ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("plans-and-permissions", "script")
 def test_a_script_runs_as_main_with_its_directory_on_the_path_while_it_runs(load, tmp_path):
     write(tmp_path / "helper_of_script.py", "value = 5")
     script = write(
@@ -215,6 +222,7 @@ def test_a_script_runs_as_main_with_its_directory_on_the_path_while_it_runs(load
     assert str(tmp_path) not in sys.path
 
 
+@pytest.mark.row("plans-and-permissions", "script: modules beside it are read again")
 def test_modules_beside_a_script_are_read_again_by_the_next_run(load, tmp_path):
     helper = write(tmp_path / "helper_of_script.py", "value = 'first'")
     script = write(tmp_path / "script.py", "from helper_of_script import value\nimport json")
@@ -250,6 +258,7 @@ def test_an_error_in_a_module_beside_the_script_is_located_there(load, tmp_path)
 # Module ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("plans-and-permissions", "module")
 def test_the_names_of_a_module_are_copied(load, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     write(tmp_path / "startup_package_of_test" / "__init__.py", "")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from queueserver_common.link.messages import (
@@ -66,6 +67,7 @@ def test_startup_code_that_exits_fails_the_opening(bench: Bench) -> None:
     assert manager.wait_gone(worker) == 3
 
 
+@pytest.mark.row("cli", "--ignore-invalid-plans")
 def test_a_plan_that_cannot_be_described_fails_the_opening_unless_it_may_be_ignored(bench: Bench) -> None:
     bad = "\ndef bad(x=object()):\n    yield from bps.null()\n"
     manager = bench.manager()
@@ -132,6 +134,7 @@ def test_the_lists_file_is_written_after_opening_and_only_when_it_differs(bench:
     assert again.output.count("was written to") == 1  # by the first worker
 
 
+@pytest.mark.row("cli", "--update-existing-plans-devices")
 def test_the_lists_file_is_left_alone_where_it_may_not_be_written(bench: Bench) -> None:
     lists = bench.directory / "lists.yaml"
     manager, worker = bench.open(lists_file=str(lists), update_lists="NEVER")

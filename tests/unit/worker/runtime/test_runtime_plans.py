@@ -125,6 +125,7 @@ def last_checkpoint_behind(file: str):
     assert not manager.wait_state("idle").pause_pending
 
 
+@pytest.mark.row("zmq-api", "paused where there is no checkpoint")
 def test_a_pause_where_the_plan_has_no_checkpoint_fails_it_with_a_message_that_says_so(bench: Bench) -> None:
     manager, _ = bench.open(
         """

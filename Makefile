@@ -53,7 +53,7 @@ cluster-check: ## Say whether this machine can run a cluster for tests
 
 test-cluster: dev ## Run the tests that need a cluster, in the one that cluster-up makes
 	@$(CLUSTER) up
-	.venv/bin/python -m pytest tests/cluster $(ARGS)
+	.venv/bin/python scripts/cluster_tests.py $(ARGS)
 
 bench-cluster: dev ## Measure opening, closing and memory in the cluster that cluster-up makes
 	@$(CLUSTER) up

@@ -14,12 +14,26 @@ from benchmarks import report
 from benchmarks.bench import ROOT, Bench, log
 from benchmarks.figures import FIGURES
 from benchmarks.samples import Side
-from benchmarks.sections import batch, console, control, durability, environment, http, plans, queue, status
+from benchmarks.sections import (
+    batch,
+    console,
+    control,
+    durability,
+    encryption,
+    environment,
+    history,
+    http,
+    plans,
+    queue,
+    status,
+)
 from benchmarks.upstream_environment import NoUpstreamError, programs
 
 SECTIONS = {
     "status": status,
+    "encryption": encryption,
     "queue": queue,
+    "history": history,
     "batch": batch,
     "plans": plans,
     "control": control,

@@ -10,10 +10,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import zmq
 
 from benchmarks import processes
 from benchmarks.samples import Side
@@ -39,6 +41,10 @@ class Setup:
     """Ours only: keep an interpreter ready, which is the default."""
     durable: bool = False
     """Ours only: every write is on disk before it is answered (`appendfsync always`)."""
+    encrypted: bool = False
+    """Ours only: requests and replies are encrypted."""
+    fill: Callable[[int], None] | None = None
+    """Ours only: writes into the store at this port before the server starts; its history is without limit then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Server:
     root: int
     """The process that was started."""
     port: int
+    public_key: str = ""
+    """Of a server that encrypts."""
 
     @property
     def manager(self) -> int:
@@ -86,14 +94,23 @@ def running(side: Side, programs: Path, setup: Setup) -> Iterator[Server]:
             command += [f"--data-dir={directory / 'data'}", f"--runtime-dir={directory / 'run'}"]
             command += ["--on-terminate=DESTROY", f"--warm-worker={'ON' if setup.warm else 'OFF'}"]
             command += [f"--appendfsync={'always' if setup.durable else 'everysec'}"]
+            if setup.fill is not None:
+                store = stack.enter_context(_store(directory))
+                setup.fill(store)
+                command += [f"--redis-addr=localhost:{store}", "--history-limit=0"]
         else:
             command.append(f"--redis-addr=localhost:{stack.enter_context(_store(directory))}")
+        public_key, private_key = (key.decode() for key in zmq.curve_keypair()) if setup.encrypted else ("", "")
+        environment = _environment(directory)
+        if private_key:
+            environment["QSERVER_ZMQ_PRIVATE_KEY_FOR_SERVER"] = private_key
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(directory), cwd=directory
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=directory
             )
         stack.callback(_stop, process, f"tcp://127.0.0.1:{port}")
-        server = Server(side, f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{info_port}", process.pid, port)
+        address, info_address = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{info_port}"
+        server = Server(side, address, info_address, process.pid, port, public_key)
         _await_answer(server, process, directory / "log")
         yield server
 
@@ -136,7 +153,7 @@ def _store(directory: Path) -> Iterator[int]:
 def _await_answer(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
-        with Client(server.address) as client, contextlib.suppress(RequestFailedError):
+        with Client(server.address, server.public_key) as client, contextlib.suppress(RequestFailedError):
             client("status", timeout=0.5)
             client.wait(lambda status: bool(status["manager_state"] == "idle"), _START_TIMEOUT)
             return

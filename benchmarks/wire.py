@@ -24,9 +24,13 @@ class RequestFailedError(Exception):
 class Client:
     """One REQ socket with one request at a time."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, public_key: str = "") -> None:
+        """`public_key`: of a server that encrypts."""
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
+        if public_key:
+            self._socket.curve_serverkey = public_key.encode()
+            self._socket.curve_publickey, self._socket.curve_secretkey = zmq.curve_keypair()
         self._socket.connect(address)
 
     def __enter__(self) -> Self:
@@ -93,9 +97,9 @@ def idle(status: Status) -> bool:
     return bool(status["manager_state"] == "idle")
 
 
-def rate(address: str, request: bytes, clients: int, seconds: float) -> float:
+def rate(address: str, request: bytes, clients: int, seconds: float, public_key: str = "") -> float:
     """Requests per second of so many clients, each of which asks again as soon as it is answered."""
-    sockets = [Client(address) for _ in range(clients)]
+    sockets = [Client(address, public_key) for _ in range(clients)]
     poller = zmq.Poller()
     try:
         for client in sockets:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import zmq
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contract_manager import EMERGENCY_KEY, ContractManager, plan
 from programs_of_tests import Programs, uids
@@ -153,6 +155,50 @@ def test_the_default_address_of_that_version() -> None:
     from queueserver_cli import legacy
 
     assert legacy.DEFAULT_ADDRESS == "tcp://localhost:5555"
+
+
+_plans = st.sampled_from([json.loads(SHORT), {"name": "no_such_plan"}, {}]) | st.dictionaries(st.text(), st.text())
+_anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+_old_params = _anything | st.fixed_dictionaries(
+    {},
+    optional={
+        "plan": _plans | _anything,
+        "pos": st.integers(-4, 4) | st.sampled_from(["front", "back"]) | _anything,
+        "item": _anything,
+        "user": _anything,
+        "user_group": _anything,
+        "other": _anything,
+    },
+)
+
+
+@pytest.mark.parametrize(
+    "method", ["queue_plan_add", "queue_plan_get", "queue_plan_remove", "queue_get", "plans_allowed"]
+)
+def test_any_parameters_of_requests_of_that_version(old_manager: tuple[ContractManager, str], method: str) -> None:
+    manager, address = old_manager
+    manager.reset(environment=True)
+    with zmq.Context() as context, context.socket(zmq.REQ) as client:
+        client.linger = 0
+        client.connect(address)
+
+        @settings(max_examples=100, deadline=None, derandomize=True, database=None)
+        @given(_old_params)
+        def check(params: Any) -> None:
+            before = manager.queue
+            client.send(json.dumps({"method": method, "params": params}).encode())
+            assert client.poll(30_000), params
+            reply = client.recv_json()
+            assert type(reply["success"]) is bool
+            assert "error of the manager" not in reply["msg"]
+            if not reply["success"]:
+                assert (reply["msg"] != "", manager.queue) == (True, before)
+
+        check()
 
 
 @pytest.mark.row("cli", "requests of that version")

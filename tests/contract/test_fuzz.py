@@ -113,6 +113,8 @@ def _parameter(name: str, uids: list[str]) -> st.SearchStrategy[Any]:
         "pos_dest": st.integers(-6, 6) | st.sampled_from(["front", "back"]),
         "lock_key": st.none() | st.sampled_from(["key", EMERGENCY_KEY]),
         "expect_queue_uid": st.none(),
+        "idempotency_key": st.sampled_from(["one", "two"]),
+        "after": st.integers(-2, 6),
         "size": st.integers(-6, 6),
         "offset": st.integers(-2, 6),
         "limit": st.integers(-2, 6),

@@ -104,7 +104,7 @@ def with_old_fields(method: str, reply: dict[str, Any]) -> dict[str, Any]:
         return reply | {"history": _plans(reply["items"])}
     if method in ("queue_plan_add", "queue_plan_get", "queue_plan_remove"):
         item = reply.get("item")
-        return reply | {"plan": _plan(item) if item else item}
+        return reply | {"plan": _plan(item) if item and isinstance(item, dict) else item}
     return reply
 
 

@@ -43,6 +43,7 @@ from queueserver_manager.service import Service
 from queueserver_manager.settings.errors import Notice, SettingsError
 from queueserver_manager.settings.load import load_settings
 from queueserver_manager.settings.model import SECRET_VARIABLES, Settings
+from queueserver_manager.settings.saving import save_settings
 from queueserver_manager.settings.startup import check_startup
 from queueserver_manager.store.address import parse_address
 from queueserver_manager.store.errors import AddressError, PackagedServerError, StoreHeld, StoreLost, StoreTooNew
@@ -74,6 +75,7 @@ def main() -> int:
     try:
         settings, notices = load_settings(sys.argv[1:], os.environ)
         notices += check_startup(settings)
+        save_settings(settings, os.environ)
     except SettingsError as error:
         return _refuse(error)
     console = Console(TerminalWriter() if settings.print_console_output else None)

@@ -22,7 +22,8 @@ directory can be named; then all its `*.yml` and `*.yaml` files are read, and a 
 `$NAME` and `${NAME}` in texts are replaced by environment variables.
 
 On the command line and in the environment a switch is `ON` or `OFF`, in the file `true` or `false`. Secrets have no
-option: every user of the machine can read command lines."""
+option: every user of the machine can read command lines. With the variable `QSERVER_SETTINGS_SAVE_TO_FILE` the settings
+that came out of all this are written to a YAML file at the start, secrets masked."""
 
 _COMMANDS = """\
 Sends one request to the manager and shows the reply. At a terminal it draws tables; where the output goes elsewhere, it

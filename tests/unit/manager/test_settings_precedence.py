@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from queueserver_manager.settings import Settings, SettingsError, load_settings
 from queueserver_manager.settings.command_line import build_parser
+from queueserver_manager.settings.saving import save_settings
 from queueserver_manager.settings.table import SETTINGS
 
 
@@ -224,3 +226,22 @@ def test_the_help_has_groups_examples_and_every_option() -> None:
     assert "exit codes:" in text
     for removed in ("kafka", "databroker", "data-proxy"):
         assert removed not in text.lower()
+
+
+@pytest.mark.row("cli", "effective settings in a file")
+def test_the_effective_settings_can_be_written_to_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    environ = {
+        "QSERVER_SETTINGS_SAVE_TO_FILE": str(file),
+        "QSERVER_EMERGENCY_LOCK_KEY_FOR_SERVER": "topsecret",
+        "QSERVER_ZMQ_INFO_ADDRESS_FOR_SERVER": "tcp://*:7",
+    }
+    settings, _ = load_settings(["--zmq-publish-console", "ON", "--data-dir", str(tmp_path)], environ)
+    save_settings(settings, environ)
+    written = yaml.safe_load(file.read_text())
+    assert written.keys() == {setting.name for setting in SETTINGS}
+    assert (written["zmq_publish_console"], written["zmq_info_addr"]) == (True, "tcp://*:7")
+    assert (written["data_dir"], written["permitted_re_metadata_keys"]) == (str(tmp_path), ["/"])
+    assert written["emergency_lock_key"] == "***"
+    with pytest.raises(SettingsError, match="The settings cannot be written to '/no/such/directory/file'"):
+        save_settings(settings, {"QSERVER_SETTINGS_SAVE_TO_FILE": "/no/such/directory/file"})

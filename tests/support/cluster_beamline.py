@@ -243,6 +243,7 @@ class Beamline:
         for name in following:
             self.add_plan("mark", name)
         self.accepted("queue_start")
+        self.wait_status(lambda status: status["re_state"] == "running", "the RunEngine runs")
         wait_until(lambda: "plan started" in self.diary(), "the plan runs", DEADLINE)
         return uid
 

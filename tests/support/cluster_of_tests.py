@@ -10,8 +10,11 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from cluster_reader import Reader, reads
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "build" / "cluster"
@@ -61,11 +64,15 @@ class Kubectl:
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         """Read one object; None when there is none of that name."""
+        if reads(kind):
+            return _reader(self.program, self.kubeconfig).get(self.namespace, kind, name)
         text = self("get", kind, name, "--ignore-not-found", "--output", "json")
         return json.loads(text) if text else None
 
     def find(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
         """Read all objects of a kind in the namespace, or those with some labels."""
+        if reads(kind):
+            return _reader(self.program, self.kubeconfig).find(self.namespace, kind, selector)
         items: list[dict[str, Any]] = json.loads(self("get", kind, "--selector", selector, "--output", "json"))["items"]
         return items
 
@@ -85,6 +92,11 @@ class Kubectl:
     def logs(self, pod: str, container: str = "") -> str:
         """What a container has written so far, or did before it ended."""
         return self("logs", pod, *(["--container", container] if container else []))
+
+
+@cache
+def _reader(program: Path, kubeconfig: Path) -> Reader:
+    return Reader([str(program), "--kubeconfig", str(kubeconfig)])
 
 
 def find_kubectl() -> Kubectl:

@@ -169,6 +169,7 @@ class _Running:
         self._subscription = Subscription(
             configuration.qserver_zmq_configuration.info_address,
             encoding=configuration.qserver_zmq_configuration.encoding,
+            public_key=_info_key(configuration.qserver_zmq_configuration),
             on_console=self._console.add,
             on_status=self._on_status,
         )
@@ -252,6 +253,10 @@ def _manager_client(zmq: ZmqSection) -> ManagerClient:
         connect_timeout=zmq.connect_timeout,
         away_status=zmq.away_status,
     )
+
+
+def _info_key(zmq: ZmqSection) -> str | None:
+    return zmq.public_key if zmq.info_encrypted else None
 
 
 def _module(name: str) -> ModuleType:

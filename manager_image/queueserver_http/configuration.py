@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from queueserver_common.link.curve_key import KeyFormatError, check_key
 
@@ -30,6 +30,8 @@ class ZmqSection(Section):
     """Encoding of both sockets, the manager's."""
     public_key: str | None = Field(default=None, repr=False)
     """The manager's public key, 40 characters of Z85; without it the connection is not encrypted."""
+    info_encrypted: bool = False
+    """The info socket is encrypted as well, with the same key: port 60626 of a QueueServer in Kubernetes is."""
     reply_timeout: Annotated[float, Field(gt=0, le=600)] = 4.0
     """Seconds until a request that the manager does not answer is answered with 408."""
     connect_timeout: Annotated[float, Field(ge=0, le=600)] = 2.0
@@ -41,6 +43,12 @@ class ZmqSection(Section):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_key(self) -> Self:
+        if self.info_encrypted and not self.public_key:
+            raise ValueError("'info_encrypted' needs the 'public_key' of the manager")
+        return self
 
     @field_validator("control_address", "info_address")
     @classmethod

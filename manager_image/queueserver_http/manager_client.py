@@ -29,8 +29,11 @@ _MOST_WAITING = 5000
 _RETRY_S = 0.05
 """Seconds between two attempts to send while there is no connection."""
 
-_HEARTBEAT_MS = 1000
-_SILENT_MS = 5000
+HEARTBEAT_MS = 1000
+SILENT_MS = 5000
+
+CONNECT_TIMEOUT_MS = 1000
+"""Without it an attempt to connect to a pod that is gone, which nobody answers, would last two minutes."""
 
 
 class ManagerClient:
@@ -70,8 +73,9 @@ class ManagerClient:
             (zmq.RCVHWM, 1000),
             (zmq.RECONNECT_IVL, 50),
             (zmq.RECONNECT_IVL_MAX, 1000),
-            (zmq.HEARTBEAT_IVL, _HEARTBEAT_MS),
-            (zmq.HEARTBEAT_TIMEOUT, _SILENT_MS),
+            (zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS),
+            (zmq.HEARTBEAT_IVL, HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, SILENT_MS),
         ):
             socket.setsockopt(option, value)
         if public_key:

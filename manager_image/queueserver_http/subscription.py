@@ -9,6 +9,7 @@ import msgpack
 import zmq
 
 from queueserver_http.descriptor import Receiver
+from queueserver_http.manager_client import CONNECT_TIMEOUT_MS, HEARTBEAT_MS, SILENT_MS
 
 CONSOLE_TOPIC = b"QS_Console"
 STATUS_TOPIC = b"QS_Info"
@@ -25,6 +26,7 @@ class Subscription:
         address: str,
         *,
         encoding: str,
+        public_key: str | None = None,
         on_console: Callable[[bytes], None],
         on_status: Callable[[bytes], None],
     ) -> None:
@@ -32,10 +34,19 @@ class Subscription:
         self._handlers = {CONSOLE_TOPIC: on_console, STATUS_TOPIC: on_status}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.RCVHWM, _WAITING_MESSAGES)
-        self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.RCVHWM, _WAITING_MESSAGES),
+            (zmq.RECONNECT_IVL, 50),
+            (zmq.RECONNECT_IVL_MAX, 1000),
+            (zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS),
+            (zmq.HEARTBEAT_IVL, HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, SILENT_MS),
+        ):
+            self._socket.setsockopt(option, value)
+        if public_key:
+            self._socket.curve_publickey, self._socket.curve_secretkey = zmq.curve_keypair()
+            self._socket.curve_serverkey = public_key.encode()
         for topic in self._handlers:
             self._socket.subscribe(topic)
         self._socket.connect(address)

@@ -26,15 +26,14 @@ class Console:
         self._gathering = Gathering(self._publish)
 
     def add(self, payload: bytes) -> None:
-        """Take one published message, the JSON text of `{"time", "msg"}`."""
+        """Take one published message, the JSON text of a mapping with `time` and `msg`."""
         self._gathering.add(payload)
 
     def _publish(self, payloads: list[bytes]) -> None:
         messages = [orjson.loads(payload) for payload in payloads]
         text = "".join(message["msg"] for message in messages)
-        # The time is that of the first message; the number, by which more is asked for, that of the last.
-        whole = messages[-1] | {"time": messages[0]["time"], "msg": text}
-        message = payloads[0] if len(payloads) == 1 else orjson.dumps(whole)
+        # The manager's number of a message is left out: messages may be joined, and are numbered by this server.
+        message = orjson.dumps({"time": messages[0]["time"], "msg": text})
         *complete, rest = (self._line + text).split("\n")
         self._lines.extend(line[-_LONGEST_LINE:] for line in complete[-MOST_LINES:])
         self._line = rest[-_LONGEST_LINE:]

@@ -11,7 +11,15 @@ from typing import Any
 
 import yaml
 
-from queueserver_common.cluster import COMPONENT_LABEL, HTTP_PORT, QUEUE_SERVER_LABEL, http_name
+from queueserver_common.cluster import (
+    COMPONENT_LABEL,
+    ENCRYPTED_INFO_PORT,
+    HTTP_PORT,
+    QUEUE_SERVER_LABEL,
+    client_service,
+    http_name,
+    service_address,
+)
 from queueserver_operator import names
 from queueserver_operator.build.manager import manager_image
 from queueserver_operator.build.parts import (
@@ -82,6 +90,7 @@ def http_claim(spec: QueueServerSpec, http: HttpSpec) -> dict[str, Any] | None:
 
 def _config_map(spec: QueueServerSpec, http: HttpSpec) -> dict[str, Any]:
     sections: dict[str, Any] = {
+        "qserver_zmq_configuration": {"info_encrypted": True},
         "uvicorn": {"host": "0.0.0.0", "port": HTTP_PORT, "root_path": http.root_path},  # noqa: S104 - a pod's own
     }
     if http.token_review is not None:
@@ -105,9 +114,7 @@ def _service(spec: QueueServerSpec, http: HttpSpec) -> dict[str, Any]:
         "spec": {
             "type": http.service_type,
             "selector": _selector(spec),
-            "ports": [
-                {"name": _PORT, "port": HTTP_PORT, "targetPort": _PORT, "protocol": "TCP"}
-            ],
+            "ports": [{"name": _PORT, "port": HTTP_PORT, "targetPort": _PORT, "protocol": "TCP"}],
         },
     }
 
@@ -169,6 +176,7 @@ def _template(spec: QueueServerSpec, http: HttpSpec, options: Options, revision:
 def _container(spec: QueueServerSpec, http: HttpSpec, options: Options) -> dict[str, Any]:
     settings = http.pod
     variables = {
+        "QSERVER_ZMQ_INFO_ADDRESS": service_address(client_service(spec.name), spec.namespace, ENCRYPTED_INFO_PORT),
         "QSERVER_HTTP_SERVER_SINGLE_USER_API_KEY_FILE": f"{_KEY_DIR}/api_key",
         "QSERVER_HTTP_SERVER_SERVER_SECRET_KEYS_FILE": f"{_KEY_DIR}/token_key",
     }

@@ -117,6 +117,7 @@ def test_sections_may_be_in_several_files_but_each_in_one_only(tmp_path: Path) -
         ("authentication: {single_user_api_key: SECRET-WORD}", "letters and digits"),
         ("database: {pool_size: 0}", "database/pool_size"),
         ("qserver_zmq_configuration: {public_key: SECRETWORD}", "must be a 40 byte z85"),
+        ("qserver_zmq_configuration: {info_encrypted: true}", "needs the 'public_key' of the manager"),
     ],
 )
 def test_what_is_wrong_is_said_without_showing_secrets(text: str, words: str, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_it_is_a_client_of_the_manager_like_any_other():
     container = server(some)
     assert container["command"] == ["start-bluesky-httpserver"]
     assert {"secretRef": {"name": "q-client"}} in container["envFrom"]
+    assert {"name": "QSERVER_ZMQ_INFO_ADDRESS", "value": "tcp://q.beamline.svc:60626"} in container["env"]
     assert container["image"] == "registry/manager:1"
     service = some.get("Service", "q-http")["spec"]
     assert [one["port"] for one in service["ports"]] == [60610]

@@ -16,6 +16,7 @@ def core_settings(settings: Settings) -> CoreSettings:
         history_limit=settings.history_limit,
         audit_limit=settings.audit_limit,
         emergency_lock_key=settings.emergency_lock_key,
+        root_submits=settings.root_submits,
         permitted_metadata=settings.permitted_re_metadata_keys,
         permissions_from_file=settings.user_group_permissions_reload != "NEVER",
     )

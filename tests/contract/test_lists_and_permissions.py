@@ -106,3 +106,24 @@ def test_a_manager_knows_the_lists_of_the_last_opening_before_the_next(
     assert manager.accepted("plans_existing")["plans_existing"] == plans
     manager.add()
     manager.stop()
+
+
+@pytest.mark.row("plans-and-permissions", "root as a submitting group")
+def test_clients_may_name_root_unless_that_is_switched_off(
+    manager: ContractManager, start_manager: Callable[..., ContractManager]
+) -> None:
+    as_root = CALLER | {"user_group": "root"}
+    assert manager.accepted("queue_item_add", item=plan("count", ["det"]), **as_root)["item"]["user_group"] == "root"
+    strict = start_manager(options=["--root-submits", "OFF"])
+    strict.open_environment()
+    assert strict.accepted("queue_item_add", item=plan("count", ["det"]), **CALLER)
+    for method, params in (
+        ("queue_item_add", {"item": plan("count", ["det"]), **as_root}),
+        ("queue_item_add_batch", {"items": [plan("count", ["det"])], **as_root}),
+        ("queue_item_execute", {"item": plan("count", ["det"]), **as_root}),
+        ("plans_allowed", {"user_group": "root"}),
+        ("devices_allowed", {"user_group": "root"}),
+    ):
+        assert strict.refusal_code(method, params) == "unknown_user_group"
+        assert "Unknown user group: 'root'" in strict.call(method, params)["msg"]
+    strict.stop()

@@ -22,6 +22,9 @@ from queueserver_manager.core.refusal_codes import Code
 from queueserver_manager.core.states import ManagerState, check_transition
 from queueserver_manager.core.writes import SetField
 
+ROOT = "root"
+"""The group whose rules hold for all groups."""
+
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
@@ -41,6 +44,8 @@ class CoreSettings:
     """Entries that the audit log holds at most; 0: there is none."""
     emergency_lock_key: str = field(default="", repr=False)
     """Key that unlocks whatever the lock key is; empty: there is none."""
+    root_submits: bool = True
+    """Whether clients may name the group `root`."""
     permitted_metadata: tuple[str, ...] = ("/",)
     """Paths of the RunEngine's metadata that clients may read."""
     permissions_from_file: bool = True
@@ -136,6 +141,10 @@ class Core:
             raise Refusal("Timeout occurred while processing the request", code=Code.WORKER_SILENT, prefixed=False)
 
     # Lists and permissions -------------------------------------------------------------------------------------
+
+    def may_submit(self, group: object) -> bool:
+        """Whether clients may name the group."""
+        return self.lists.knows_group(group) and (group != ROOT or self.settings.root_submits)
 
     def set_existing(self, plans: bytes, devices: bytes) -> list[SetField]:
         """Take existing lists; renews uids only where a list really differs. Returns what the store is to keep."""

@@ -36,7 +36,7 @@ def devices_allowed(core: Core, params: Params, d: Decision, now: float) -> Repl
 
 def _allowed(core: Core, params: Params, kind: str) -> Reply:
     group = params["user_group"]
-    if not core.lists.knows_group(group):
+    if not core.may_submit(group):
         raise Refusal(f"Unknown user group: '{group}'", code=Code.UNKNOWN_USER_GROUP)
     uid = f"{kind}_allowed_uid"
     return success(**{f"{kind}_allowed": Encoded(core.lists.allowed_text(kind, group)), uid: core.state.uids[uid]})

@@ -46,7 +46,7 @@ def check_caller(core: Core, params: Params) -> tuple[str, str]:
     if "user" not in params:
         raise Refusal(f"{_BAD}user name is not specified", code=Code.MISSING_PARAMETER)
     group, user = params["user_group"], params["user"]
-    if not core.lists.knows_group(group):
+    if not core.may_submit(group):
         raise Refusal(f"Unknown user group: '{group}'", code=Code.UNKNOWN_USER_GROUP)
     if not isinstance(user, str):
         raise Refusal(f"{_BAD}user name must be a string: user={user!r}")

@@ -83,6 +83,8 @@ class Settings:
     """None in a cluster unless it is given: permissions come from the file beside the worker's startup code."""
     user_group_permissions_reload: str
     """"NEVER", "ON_REQUEST", "ON_STARTUP" or "ON_CHANGE"."""
+    root_submits: bool
+    """Clients may name the group `root`."""
     emergency_lock_key: str = field(repr=False)
     """Empty: none."""
     permitted_re_metadata_keys: tuple[str, ...]

@@ -229,6 +229,15 @@ SETTINGS: tuple[Setting, ...] = (
         key="operation/user_group_permissions_reload",
     ),
     Setting(
+        "root_submits",
+        Group.LISTS,
+        OnOff(),
+        True,
+        "Whether clients may name the group root, which may use whatever any group may use",
+        option="--root-submits",
+        key="service/root_submits",
+    ),
+    Setting(
         "emergency_lock_key",
         Group.LISTS,
         SecretText(),

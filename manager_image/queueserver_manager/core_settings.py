@@ -15,6 +15,8 @@ def core_settings(settings: Settings) -> CoreSettings:
         workers_wait=settings.in_cluster,
         history_limit=settings.history_limit,
         audit_limit=settings.audit_limit,
+        task_results_time=settings.task_results_time,
+        task_results_limit=settings.task_results_limit,
         emergency_lock_key=settings.emergency_lock_key,
         root_submits=settings.root_submits,
         permitted_metadata=settings.permitted_re_metadata_keys,

@@ -7,14 +7,23 @@ from typing import Any
 
 from queueserver_common.encoded import Encoded
 from queueserver_manager.api.console_stream import ConsoleStream
-from queueserver_manager.core.decision import AuditQuery, ConsoleQuery, HistoryQuery
+from queueserver_manager.core.decision import AuditQuery, ConsoleQuery, HistoryQuery, TaskResultQuery
 from queueserver_manager.core.history import EntryFilter
+from queueserver_manager.core.task_records import result_name
 from queueserver_manager.store.redis_store import RedisStore
 
 
-async def read(store: RedisStore, query: HistoryQuery | AuditQuery) -> Mapping[str, Any]:
+async def read(store: RedisStore, query: HistoryQuery | AuditQuery | TaskResultQuery) -> Mapping[str, Any]:
     """The part of a reply that a query asks for; raises `StoreError`."""
-    return await (_read_history(store, query) if isinstance(query, HistoryQuery) else _read_audit(store, query))
+    match query:
+        case HistoryQuery():
+            return await _read_history(store, query)
+        case AuditQuery():
+            return await _read_audit(store, query)
+        case TaskResultQuery(uid):
+            text = await store.read_blob(result_name(uid))
+            # It may have been dropped since the request was decided.
+            return {"status": "not_found"} if text is None else {"result": Encoded(text)}
 
 
 def read_console(console: ConsoleStream, query: ConsoleQuery) -> Mapping[str, Any]:

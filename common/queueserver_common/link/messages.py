@@ -173,7 +173,35 @@ class LedgerEntry:
     """The end, once the stage is `ended`."""
 
 
-EventBody = EnvironmentReady | EnvironmentFailed | ItemStarted | ItemEnded | ListsChanged
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """A script or function came to its end (`task_result`, zmq-api 4.4)."""
+
+    task_uid: str
+    success: bool
+    time_start: float
+    time_stop: float
+    msg: str = ""
+    traceback: str = ""
+    return_value: bytes = b"null"
+    """JSON text of what the function returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTask:
+    """A task that runs in the worker, or that has ended and whose end the worker can report again."""
+
+    task_uid: str
+    command_id: str
+    background: bool
+    time_start: float
+    ended: bool = False
+
+
+EventBody = EnvironmentReady | EnvironmentFailed | ItemStarted | ItemEnded | ListsChanged | TaskEnded
+
+End = ItemEnded | TaskEnded
+"""What a worker also writes down, for a manager that finds it gone."""
 
 
 # Worker to manager ---------------------------------------------------------------------------------------------
@@ -202,6 +230,7 @@ class Hello:
     """Highest number that any `EventsStored` or `Welcome` named: more than the store knows means lost writes."""
     pod_uid: str = ""
     """Uid of the worker's pod; empty outside of a cluster."""
+    tasks: tuple[KnownTask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +366,41 @@ class ReadMetadata:
     permitted: tuple[str, ...]
 
 
-CommandBody = RunItem | Pause | Resume | Finish | Leave | SetPermissions | ReadMetadata
+@dataclass(frozen=True, slots=True)
+class RunScript:
+    """Execute a script in the namespace of the environment; the task ends with a `TaskEnded` of the same uid."""
+
+    task_uid: str
+    script: bytes
+    """UTF-8 text."""
+    update_lists: bool
+    """Report the existing plans and devices afterwards, if they have changed."""
+    update_re: bool
+    """Let the script replace `RE` and `db`; otherwise they are afterwards what they were before."""
+    background: bool
+    """In a thread of its own; otherwise in the main thread, which must be free."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFunction:
+    """Call a function of the environment's namespace; the task ends with a `TaskEnded` of the same uid."""
+
+    task_uid: str
+    item: bytes
+    """JSON text of a mapping with `name`, `args`, `kwargs` and `user_group`."""
+    background: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """Raise an exception in the thread of a background task; it ends when its code lets it."""
+
+    task_uid: str
+
+
+CommandBody = (
+    RunItem | Pause | Resume | Finish | Leave | SetPermissions | ReadMetadata | RunScript | CallFunction | CancelTask
+)
 
 
 @dataclass(frozen=True, slots=True)

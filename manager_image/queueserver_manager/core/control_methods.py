@@ -258,6 +258,8 @@ def go_on_leaving(core: Core, d: Decision) -> None:
     state = core.state
     if not state.leaving or state.manager_state is not S.IDLE:
         return
+    if state.tasks_delay_leaving and state.tasks:
+        return
     if state.environment is None:
         d.cause(LeaveManager())
     elif state.link is LinkState.ATTACHED:

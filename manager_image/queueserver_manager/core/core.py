@@ -42,6 +42,10 @@ class CoreSettings:
     """Entries that the history holds at most; 0: without limit."""
     audit_limit: int = 10_000
     """Entries that the audit log holds at most; 0: there is none."""
+    task_results_time: float = 86_400.0
+    """Seconds for which the results of tasks are kept."""
+    task_results_limit: int = 1000
+    """Results of tasks that are kept at most."""
     emergency_lock_key: str = field(default="", repr=False)
     """Key that unlocks whatever the lock key is; empty: there is none."""
     root_submits: bool = True
@@ -178,5 +182,6 @@ class Core:
         decision.write(SetField("permissions", text))
         if self.state.environment is not None and self.state.link is LinkState.ATTACHED:
             decision.cause(TellWorker(self.new_uid(), SetPermissions(text)))
+            self.renew("task_results_uid")  # clients know it to change here (zmq-api 2.2)
         self._version += 1
         return decision

@@ -75,6 +75,13 @@ class ConsoleQuery:
     """Number of a message: only later ones count; None: the newest ones."""
 
 
+@dataclass(frozen=True, slots=True)
+class TaskResultQuery:
+    """The result of a task that has ended."""
+
+    uid: str
+
+
 @dataclass(slots=True)
 class Decision:
     """Everything that follows from one input."""
@@ -85,7 +92,7 @@ class Decision:
     awaits: AwaitWorker | None = None
     urgent: bool = False
     """Effects before writes: the decision only reduces motion."""
-    reads: HistoryQuery | AuditQuery | ConsoleQuery | None = None
+    reads: HistoryQuery | AuditQuery | TaskResultQuery | ConsoleQuery | None = None
     """The rest of the reply is read from the store, or from what is kept of the console."""
     repeated: bool = False
     """The request was carried out before: this one changes nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queueserver_common.link.messages import ExitStatus, ItemEnded, RunItem
-from queueserver_manager.core import items
+from queueserver_manager.core import items, tasks
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import PrepareWorker, TellWorker
 from queueserver_manager.core.history import keep_within_limit
@@ -17,6 +17,9 @@ from queueserver_manager.core.writes import AppendHistory, SetField, SetRunning
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
+
+CLOSED_DURING_TASK = "The RE Worker environment was closed while the task was running."
+"""Message of a background task that did not end before its environment."""
 
 RETURNED = (ExitStatus.FAILED, ExitStatus.ABORTED, ExitStatus.HALTED)
 """Ends after which an item goes back to the front of the queue."""
@@ -126,12 +129,16 @@ def lose_worker(core: Core, d: Decision, now: float, cause: str, *, error: bool)
         finish_item(core, d, now, _end_unreported(core, state.running, cause, now), may_continue=False)
     if error:
         set_autostart(core, d, False)
-    forget_environment(core, d, cause if error else "")
+    # zmq-api 5.3: nothing is known any more of the tasks of an environment that was destroyed.
+    destroyed = cause.startswith("RE Worker environment was destroyed")
+    tasks_end = "" if destroyed else f"{cause}{'' if cause.endswith('.') else '.'} The task did not report its result."
+    forget_environment(core, d, now, cause if error else "", tasks_end=tasks_end)
 
 
-def forget_environment(core: Core, d: Decision, error: str) -> None:
-    """No environment any more; the manager is idle."""
+def forget_environment(core: Core, d: Decision, now: float, error: str, *, tasks_end: str = "") -> None:
+    """No environment any more; the manager is idle. `tasks_end`: what becomes of tasks, empty: they are forgotten."""
     state = core.state
+    tasks.end_unfinished(core, d, now, tasks_end)
     state.environment = None
     state.environment_error = error
     state.worker_ending = ""

@@ -19,6 +19,7 @@ from queueserver_manager.core import (
     lock_methods,
     permission_methods,
     queue_methods,
+    task_methods,
 )
 from queueserver_manager.core.parameters import LOCK_KEY, Parameter
 from queueserver_manager.core.repeats import KEY
@@ -73,6 +74,16 @@ _UIDS = Parameter(
     missing=_NO_UIDS,
     wrong="Parameter 'uids' must be a list: type(uids) = {type}",
 )
+_TASK_UID = Parameter("task_uid", "string", missing="Required 'task_uid' parameter is missing in the API call.")
+_TASK_UIDS = replace(_TASK_UID, kind="string or list of strings")
+_NO_TASK: dict[str, Any] = {"task_uid": None, "status": None}
+_SCRIPT = Parameter(
+    "script",
+    "string",
+    types=(str,),
+    missing="Required 'script' parameter is is missing in API call.",
+    wrong="Type of the 'script' parameter in API call is incorrect.",
+)
 _ALLOWED_GROUP = Parameter("user_group", "string", missing="Incorrect request format: user group is not specified")
 
 _MODULES = (
@@ -82,6 +93,7 @@ _MODULES = (
     information_methods,
     permission_methods,
     lock_methods,
+    task_methods,
     audit,
 )
 
@@ -124,6 +136,13 @@ def _control(name: str, summary: str, *parameters: Parameter, needs_store: bool 
 def _information(name: str, summary: str, *parameters: Parameter, prefix: str = "", **failure: Any) -> Method:
     """A method that only tells."""
     return Method(name, summary, _handler(name), parameters, prefix, None, failure)
+
+
+def _task(name: str, summary: str, says: str, *parameters: Parameter, **failure: Any) -> Method:
+    """A method that has the worker run something."""
+    parameters = (*parameters, _flag("run_in_background", False), LOCK_KEY)
+    failure["task_uid"] = None
+    return Method(name, summary, _handler(name), parameters, _ERROR, _E, failure, needs_store=True, announcement=says)
 
 
 def _lock(name: str, summary: str, *parameters: Parameter, needs_store: bool = False) -> Method:
@@ -195,6 +214,27 @@ _TABLE = (
         needs_store=False,
         says="Destroying current RE environment ...",
     ),
+    _task("environment_update", "Look at the worker's namespace again.", "Updating RE environment ..."),
+    _task(
+        "script_upload",
+        "Execute a script in the worker's namespace.",
+        "Uploading script to RE environment ...",
+        _SCRIPT,
+        _flag("update_lists", True),
+        _flag("update_re", False),
+    ),
+    _task(
+        "function_execute",
+        "Call a function of the worker's namespace.",
+        "Starting execution of a function ...",
+        _ITEM,
+        *_CALLER,
+        item=None,
+    ),
+    _information("task_status", "How far a task, or each of several, has come.", _TASK_UIDS, prefix=_ERROR, **_NO_TASK),
+    _information("task_result", "Status and result of a task.", _TASK_UID, prefix=_ERROR, **_NO_TASK, result=None),
+    _information("task_list", "Running tasks, then ended ones, newest first.", prefix=_ERROR, tasks=[]),
+    _control("task_cancel", "End a background task.", _TASK_UID, needs_store=False),
     _queue(
         "queue_mode_set",
         "Change `loop` and `ignore_failures`.",

@@ -14,6 +14,7 @@ from queueserver_manager.core.locks import Lock
 from queueserver_manager.core.queue import PlanQueue
 from queueserver_manager.core.repeats import Accepted
 from queueserver_manager.core.states import ManagerState
+from queueserver_manager.core.task_records import EndedTask, Task
 
 
 class EnvironmentStage(StrEnum):
@@ -130,8 +131,8 @@ UID_NAMES = (
 
 @dataclass(slots=True)
 class State:
-    """All of it. The store holds queue, running, mode, autostart, stop_pending, history, environment, worker_seq,
-    permissions_source and keyed_requests.
+    """All of it. The store holds queue, running, mode, autostart, stop_pending, history, tasks, ended_tasks,
+    environment, worker_seq, permissions_source and keyed_requests.
     """
 
     manager_state: ManagerState = ManagerState.INITIALIZING
@@ -161,11 +162,17 @@ class State:
     """What the worker last reported of itself; None before its first hello."""
     runs: tuple[Run, ...] = ()
     """Runs of the item in hand."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    """Tasks that have not ended, by uid."""
+    ended_tasks: dict[str, EndedTask] = field(default_factory=dict)
+    """Tasks whose results are stored, by uid, in the order of their ends."""
     pause_requested: bool = False
     """A pause was accepted and the plan has neither paused nor ended."""
     pause_deferred: bool = False
     leaving: bool = False
     """`manager_stop` was accepted."""
+    tasks_delay_leaving: bool = False
+    """A manager that is to leave lets background tasks come to their ends first."""
     uids: dict[str, str] = field(default_factory=dict)
 
     @property

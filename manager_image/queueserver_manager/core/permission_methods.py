@@ -47,6 +47,8 @@ def permissions_reload(core: Core, params: Params, d: Decision, now: float) -> R
     if with_permissions and isinstance(files.permissions, Permissions):
         _take(d, core.take_permissions_of_source(files.permissions))
     core.renew("plans_allowed_uid", "devices_allowed_uid")
+    if core.state.environment_exists:
+        core.renew("task_results_uid")
     return success()
 
 

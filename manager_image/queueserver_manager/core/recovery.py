@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from queueserver_common.link.messages import (
+    End,
     EnvironmentPhase,
     ExitStatus,
     Hello,
@@ -19,8 +20,9 @@ from queueserver_common.link.messages import (
     LedgerEntry,
     RunItem,
     SetPermissions,
+    TaskEnded,
 )
-from queueserver_manager.core import control_methods, execution, items, repeats
+from queueserver_manager.core import control_methods, execution, items, repeats, tasks
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED, token_hash
 from queueserver_manager.core.decision import Decision
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
 
 S = ManagerState
+
+_TASK_LOST = "The result of the task was lost due to restart of the RE Manager process"
 
 
 def restore(core: Core, stored: StoredState) -> None:
@@ -73,6 +77,7 @@ def restore(core: Core, stored: StoredState) -> None:
             # Done without the store: the worker is being ended.
             state.environment.stage = before.stage
     state.manager_state = S.INITIALIZING
+    tasks.restore_tasks(core, stored)
     core.recorded.clear()
     core.renew("plan_queue_uid", "plan_history_uid", "run_list_uid")
 
@@ -104,16 +109,16 @@ def begin_again(core: Core, now: float) -> Decision:
     return conclude(core, d, now)
 
 
-def predecessor_worker_ended(
-    core: Core, opening_id: str, cause: str, spooled: tuple[ItemEnded, ...], now: float
-) -> Decision:
+def predecessor_worker_ended(core: Core, opening_id: str, cause: str, spooled: tuple[End, ...], now: float) -> Decision:
     """The worker of a stored environment is proved to have ended, and nobody was there to see it."""
     d = Decision()
     state = core.state
     if state.environment is None or state.environment.opening_id != opening_id:
         return d
     for end in spooled:
-        if state.running is not None and end.item_uid == state.running.uid:
+        if isinstance(end, TaskEnded):
+            tasks.end_from_spool(core, d, now, end)
+        elif state.running is not None and end.item_uid == state.running.uid:
             execution.finish_item(core, d, now, end, may_continue=False)
     destroyed = state.environment.stage is EnvironmentStage.DESTROYING
     closing = state.environment.stage is EnvironmentStage.CLOSING
@@ -129,6 +134,7 @@ def _application_start(core: Core, d: Decision, now: float) -> None:
     state = core.state
     execution.set_autostart(core, d, False)
     execution.set_stop_pending(core, d, False)
+    tasks.end_unfinished(core, d, now, _TASK_LOST)
     if state.running is not None:  # a record without any environment: nothing can tell what became of it
         end = ItemEnded(
             state.running.uid,
@@ -171,6 +177,7 @@ def worker_hello(core: Core, peer: str, hello: Hello, now: float, in_history: fr
         environment.stage, environment.ready = EnvironmentStage.OPEN, True
         core.store_environment(d)
     _reconcile(core, d, now, hello, lost=lost, in_history=in_history)
+    tasks.reconcile_tasks(core, d, now, hello)
     _take_state(core, hello)
     if environment.stage is EnvironmentStage.CLOSING and not environment.failure:
         d.cause(TellWorker(core.leave_command(), Leave()))
@@ -307,13 +314,15 @@ def _take_state(core: Core, hello: Hello) -> None:
     environment = state.environment
     assert environment is not None
     paused = hello.snapshot.re_state == "paused"
-    found = _state_of(environment, running=state.running is not None, paused=paused)
+    found = _state_of(core, environment, paused=paused)
     if state.manager_state is S.INITIALIZING:
         state.pause_requested = hello.snapshot.pause_pending
         state.pause_deferred = hello.snapshot.pause_pending
         core.enter(found)
     elif state.manager_state is S.IDLE and state.running is not None:  # taken over from the ledger
         core.enter(S.STARTING_QUEUE)
+        core.enter(found)
+    elif state.manager_state is S.IDLE and found is S.EXECUTING_TASK:
         core.enter(found)
     elif found is S.PAUSED and state.manager_state in (S.STARTING_QUEUE, S.EXECUTING_QUEUE):  # while the link was down
         state.pause_requested = False
@@ -322,16 +331,16 @@ def _take_state(core: Core, hello: Hello) -> None:
         core.enter(found)
 
 
-def _state_of(environment: Environment, *, running: bool, paused: bool) -> ManagerState:
+def _state_of(core: Core, environment: Environment, *, paused: bool) -> ManagerState:
     if environment.stage is EnvironmentStage.OPENING:
         return S.CREATING_ENVIRONMENT
     if environment.stage is EnvironmentStage.CLOSING:
         return S.CLOSING_ENVIRONMENT
     if environment.stage is EnvironmentStage.DESTROYING:
         return S.DESTROYING_ENVIRONMENT
-    if running:
+    if core.state.running is not None:
         return S.PAUSED if paused else S.EXECUTING_QUEUE
-    return S.IDLE
+    return S.IDLE if tasks.foreground_task(core) is None else S.EXECUTING_TASK
 
 
 def attach_overdue(core: Core, now: float) -> Decision:
@@ -339,5 +348,5 @@ def attach_overdue(core: Core, now: float) -> Decision:
     state = core.state
     if state.manager_state is S.INITIALIZING and state.environment is not None:
         state.link = LinkState.SILENT
-        core.enter(_state_of(state.environment, running=state.running is not None, paused=False))
+        core.enter(_state_of(core, state.environment, paused=False))
     return conclude(core, Decision(), now)

@@ -22,6 +22,7 @@ class Code(StrEnum):
     ITEM_IS_RUNNING = "item_is_running"
     QUEUE_CHANGED = "queue_changed"
     KEY_USED_OTHERWISE = "key_used_otherwise"
+    TASK_NOT_FOUND = "task_not_found"
     ENVIRONMENT_EXISTS = "environment_exists"
     NO_ENVIRONMENT = "no_environment"
     NO_RUN_ENGINE = "no_run_engine"
@@ -55,6 +56,7 @@ _MEANINGS = {
     Code.ITEM_IS_RUNNING: "The item cannot be changed because it is running.",
     Code.QUEUE_CHANGED: "The queue is not the one that `expect_queue_uid` names.",
     Code.KEY_USED_OTHERWISE: "Another request was sent with the same `idempotency_key` before.",
+    Code.TASK_NOT_FOUND: "No task with this UID is running.",
     Code.ENVIRONMENT_EXISTS: "The environment is open already or on its way.",
     Code.NO_ENVIRONMENT: "There is no open environment.",
     Code.NO_RUN_ENGINE: "The environment has no RunEngine.",

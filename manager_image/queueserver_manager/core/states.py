@@ -34,6 +34,7 @@ TRANSITIONS: dict[ManagerState, frozenset[ManagerState]] = {
             _S.CREATING_ENVIRONMENT,
             _S.EXECUTING_QUEUE,
             _S.PAUSED,
+            _S.EXECUTING_TASK,
             _S.CLOSING_ENVIRONMENT,
             _S.DESTROYING_ENVIRONMENT,
         }

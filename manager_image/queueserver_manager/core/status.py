@@ -23,7 +23,7 @@ def status_mapping(state: State, *, version: str, time: str, status_uid: str, st
         "queue_autostart_enabled": state.autostart,
         "worker_environment_exists": state.environment_exists,
         "worker_environment_state": _environment_state(state),
-        "worker_background_tasks": 0 if snapshot is None else snapshot.background_tasks,
+        "worker_background_tasks": sum(task.facts.background for task in state.tasks.values()),
         "re_state": state.re_state,
         "ip_kernel_state": None if snapshot is None else snapshot.ip_kernel_state,
         "ip_kernel_captured": None if snapshot is None else snapshot.ip_kernel_captured,
@@ -66,6 +66,8 @@ def _environment_state(state: State) -> str:
         return "closed"
     if state.snapshot is not None:
         return state.snapshot.environment_state.value
+    if environment.stage is EnvironmentStage.OPEN and state.manager_state is ManagerState.EXECUTING_TASK:
+        return "executing_task"
     if environment.stage is EnvironmentStage.OPEN:
         return "idle" if state.running is None or state.manager_state is ManagerState.PAUSED else "executing_plan"
     return "closing" if environment.stage is not EnvironmentStage.OPENING else "closed"

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def terminate(core: Core, on_terminate: str, now: float) -> Decision:
     """The process was asked to end (SIGTERM, Ctrl-C).
 
-    An idle environment is closed, unless its worker waits for the next manager anyway. With a plan in hand the worker
-    is left alone for the next manager (`LEAVE`), the item's end is waited for (`WAIT`), or the environment is destroyed
+    An idle environment is closed, unless its worker waits for the next manager anyway. With a plan or task in hand the
+    worker is left alone for the next manager (`LEAVE`), its end is waited for (`WAIT`), or the environment is destroyed
     (`DESTROY`). Without the store nothing that comes of waiting could be recorded: the process ends at once.
     """
     d = Decision()
     state = core.state
     busy = state.environment is not None and (
-        state.manager_state is not ManagerState.IDLE or core.settings.workers_wait
+        state.manager_state is not ManagerState.IDLE or bool(state.tasks) or core.settings.workers_wait
     )
     if not core.store_connected:
         if busy and on_terminate == "DESTROY":
@@ -35,9 +35,9 @@ def terminate(core: Core, on_terminate: str, now: float) -> Decision:
     elif on_terminate == "DESTROY":
         state.leaving = True
         control_methods.destroy(core, d)
-    elif on_terminate == "WAIT" and state.running is not None:
-        state.leaving = True
-        execution.set_stop_pending(core, d, True)
+    elif on_terminate == "WAIT" and (state.running is not None or state.tasks):
+        state.leaving = state.tasks_delay_leaving = True
+        execution.set_stop_pending(core, d, state.running is not None)
     else:
         d.cause(LeaveManager())
     return conclude(core, d, now)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from queueserver_common.descriptions import DescriptionError
 from queueserver_common.link.messages import (
     CommandResult,
+    End,
     EnvironmentFailed,
     EnvironmentReady,
     EventBody,
@@ -21,9 +22,10 @@ from queueserver_common.link.messages import (
     Pause,
     Resume,
     Snapshot,
+    TaskEnded,
 )
 from queueserver_common.permissions import Permissions, PermissionsError
-from queueserver_manager.core import execution, items
+from queueserver_manager.core import execution, items, tasks
 from queueserver_manager.core.conclude import conclude
 from queueserver_manager.core.control_methods import DESTROYED, begin_opening, destroy, token_hash
 from queueserver_manager.core.decision import Decision
@@ -57,6 +59,8 @@ def worker_event(core: Core, seq: int, body: EventBody, now: float) -> Decision:
             _environment_failed(core, d, body)
         elif isinstance(body, ListsChanged):
             _lists_changed(core, d, body)
+        elif isinstance(body, TaskEnded):
+            tasks.task_ended(core, d, now, body)
         d.write(SetField("worker_seq", items.encode(seq)))
     d.cause(AcknowledgeEvents(seq))
     return conclude(core, d, now)
@@ -207,6 +211,8 @@ def command_result(core: Core, result: CommandResult, now: float) -> Decision:
         # It may be one that the worker knows by another command: its ledger tells.
         state.running.refusal = result.msg or "The worker does not run the item and gives no reason."
         d.cause(AskWorker(state.running.opening_id))
+    elif not result.ok and (task := tasks.refuse_task(core, result.command_id, result.msg)) is not None:
+        d.cause(AskWorker(task.opening_id))
     elif isinstance(body, Leave) and result.ok and environment is not None:
         if environment.stage is EnvironmentStage.CLOSING:
             d.cause(LetGoOfWorker(environment.opening_id))
@@ -241,7 +247,7 @@ def launch_failed(core: Core, opening_id: str, reason: str, now: float) -> Decis
     if environment is not None and environment.opening_id == opening_id:
         if core.state.manager_state is S.CREATING_ENVIRONMENT:
             core.enter(S.CLOSING_ENVIRONMENT)
-        execution.forget_environment(core, d, reason)
+        execution.forget_environment(core, d, now, reason)
     return conclude(core, d, now)
 
 
@@ -301,9 +307,9 @@ def environment_applied(core: Core, opening_id: str, handle: dict[str, str | int
 
 
 def worker_ended(
-    core: Core, opening_id: str, cause: str, spooled: tuple[ItemEnded, ...], now: float, *, after: str = ""
+    core: Core, opening_id: str, cause: str, spooled: tuple[End, ...], now: float, *, after: str = ""
 ) -> Decision:
-    """The worker is proved to have ended; `spooled` are ends of items that it wrote down before.
+    """The worker is proved to have ended; `spooled` are ends of items and tasks that it wrote down before.
 
     `after` is added to the error of a failed opening, for example where the worker's output is kept.
     """
@@ -314,14 +320,16 @@ def worker_ended(
         return d
     stage = environment.stage
     for end in spooled:
-        if state.running is not None and end.item_uid == state.running.uid:
+        if isinstance(end, TaskEnded):
+            tasks.end_from_spool(core, d, now, end)
+        elif state.running is not None and end.item_uid == state.running.uid:
             taken = destroyed_end(end) if stage is EnvironmentStage.DESTROYING else end
             execution.finish_item(core, d, now, taken, may_continue=False)
     if stage is EnvironmentStage.DESTROYING:
         execution.lose_worker(core, d, now, f"{DESTROYED}; {cause}" if state.running else DESTROYED, error=False)
     elif stage is EnvironmentStage.CLOSING:
         failure = environment.failure
-        execution.forget_environment(core, d, failure)
+        execution.forget_environment(core, d, now, failure, tasks_end=execution.CLOSED_DURING_TASK)
     else:
         if state.manager_state is S.CREATING_ENVIRONMENT:
             core.enter(S.CLOSING_ENVIRONMENT)

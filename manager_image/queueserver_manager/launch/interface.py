@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from queueserver_common.link.messages import ItemEnded
+from queueserver_common.link.messages import End
 
 Record = Mapping[str, str | int]
 """What a launcher needs to find a worker again, kept in the store; only `pod_uid` has a meaning to others."""
@@ -33,8 +33,8 @@ class WorkerEnd:
     exit_code: int | None = None
     output: str = ""
     """Last lines that it wrote, where the launcher has them at hand."""
-    unreported: tuple[ItemEnded, ...] = ()
-    """Ends of items that it left behind, besides those in its spool."""
+    unreported: tuple[End, ...] = ()
+    """Ends of items and tasks that it left behind, besides those in its spool."""
 
 
 class Stranger(Enum):

@@ -59,6 +59,9 @@ class Settings:
     """0: without limit."""
     audit_limit: int
     """0: no audit log."""
+    task_results_time: float
+    """Seconds."""
+    task_results_limit: int
 
     startup: StartupSource | None
     """None in a cluster, where the QueueServer names it and the operator hands it to the worker."""

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from queueserver_manager.core import writes as w
 from queueserver_manager.core.decision import Decision
+from queueserver_manager.core.task_records import FIELD, result_name
 
 
 @dataclass
@@ -64,6 +66,14 @@ class Disk:
     @property
     def queue(self) -> list[str]:
         return [uid for uid, _, _ in self.load().items]
+
+    @property
+    def task_uids(self) -> set[str]:
+        return {name.removeprefix(FIELD) for name in self.fields if name.startswith(FIELD)}
+
+    def result_of_task(self, uid: str) -> dict[str, Any] | None:
+        text = self.fields.get(result_name(uid))
+        return None if text is None else json.loads(text)
 
     @property
     def running_uid(self) -> str | None:

@@ -25,6 +25,8 @@ class Worker:
     ending: bool = False
     """It was told to end by somebody else, aborts what it has in hand and takes nothing more."""
     leaving: bool = False
+    welcomed: bool = False
+    """A manager has answered its hello."""
     epoch: int = 0
     seq: int = 0
     acked: int = 0
@@ -34,12 +36,24 @@ class Worker:
     in_hand: str | None = None
     paused: bool = False
     pause_wanted: bool = False
-    spool: list[link.ItemEnded] = field(default_factory=list)
+    spool: list[link.End] = field(default_factory=list)
+    tasks: dict[str, link.KnownTask] = field(default_factory=dict)
+    """All that it was ever told to run."""
+    task_ends: list[link.Event] = field(default_factory=list)
+    """Events that it keeps also when they are stored."""
+
+    def running_tasks(self) -> list[link.KnownTask]:
+        return [task for task in self.tasks.values() if not task.ended]
+
+    def foreground_task(self) -> link.KnownTask | None:
+        return next((task for task in self.running_tasks() if not task.background), None)
 
     def snapshot(self) -> link.Snapshot:
         re_state = "paused" if self.paused else "running" if self._started() else "idle"
+        state = link.EnvironmentState.EXECUTING_PLAN if self._started() else link.EnvironmentState.IDLE
+        state = link.EnvironmentState.EXECUTING_TASK if self.foreground_task() is not None else state
         return link.Snapshot(
-            link.EnvironmentState.EXECUTING_PLAN if self._started() and not self.paused else link.EnvironmentState.IDLE,
+            link.EnvironmentState.IDLE if self.paused else state,
             re_state if self.ready else None,
             self.pause_wanted,
         )
@@ -48,11 +62,12 @@ class Worker:
         return self.in_hand is not None and self.ledger[self.in_hand].stage is link.ItemStage.STARTED
 
     def hello(self) -> link.Hello:
+        self.welcomed = False
         phase = link.EnvironmentPhase.READY if self.ready else link.EnvironmentPhase.LOADING
         phase = link.EnvironmentPhase.FAILED if self.failed else phase
         return link.Hello(
             self.opening_id, self.token, self.epoch, 1, "host", 0.0, "0", phase, self.seq + 1,
-            self.snapshot(), tuple(self.ledger.values()), self.acked,
+            self.snapshot(), tuple(self.ledger.values()), self.acked, tasks=tuple(self.tasks.values()),
         )  # fmt: skip
 
     def event(self, body: link.EventBody) -> link.Event:
@@ -74,6 +89,7 @@ class WorkerActions:
     connected: bool
     worker: Worker | None
     executed: list[str]
+    tasks_run: list[str]
     to_worker: deque[link.ToWorker]
     to_manager: deque[link.ToManager]
 
@@ -81,6 +97,8 @@ class WorkerActions:
         raise NotImplementedError
 
     def worker_says(self, message: link.ToManager) -> None:
+        if isinstance(message, link.Event) and not (self.worker and self.worker.welcomed):
+            return  # it follows the welcome, after those before it
         if self.connected:
             self.to_manager.append(message)
 
@@ -117,6 +135,17 @@ class WorkerActions:
         self.worker_says(link.SnapshotChanged(worker.snapshot()))
         self.worker_says(worker.event(end))
 
+    def worker_ends_task(self, uid: str, *, success: bool) -> None:
+        worker = self.worker
+        assert worker is not None
+        worker.tasks[uid] = replace(worker.tasks[uid], ended=True)
+        end = link.TaskEnded(uid, success, worker.tasks[uid].time_start, self.now)
+        worker.spool.append(end)
+        self.worker_says(link.SnapshotChanged(worker.snapshot()))
+        event = worker.event(end)
+        worker.task_ends.append(event)
+        self.worker_says(event)
+
     def worker_pauses(self) -> None:
         worker = self.worker
         assert worker is not None
@@ -130,7 +159,9 @@ class WorkerActions:
             case link.Welcome(epoch, seq):
                 worker.epoch = max(worker.epoch, epoch)
                 worker.stored(seq)
-                for event in worker.events:
+                worker.welcomed = True
+                again = {event.seq: event for event in (*worker.task_ends, *worker.events) if event.seq > seq}
+                for _, event in sorted(again.items()):
                     self.worker_says(event)
                 self._leave_if_failed(worker)
             case link.EventsStored(seq):
@@ -161,6 +192,7 @@ class WorkerActions:
                 if worker.ending:
                     return False, "the worker takes no more items"
                 assert worker.in_hand is None, "a second item was sent while one is in hand"
+                assert worker.foreground_task() is None, "an item was sent while a task is in hand"
                 assert uid not in worker.ledger, "an item was sent twice"
                 worker.ledger[uid] = link.LedgerEntry(uid, command_id, link.ItemStage.RECEIVED, item=text)
                 worker.in_hand = uid
@@ -182,8 +214,24 @@ class WorkerActions:
                 status = {"stop": link.ExitStatus.STOPPED, "abort": link.ExitStatus.ABORTED}
                 self.worker_ends_item(status.get(how, link.ExitStatus.HALTED))
                 return True, ""
+            case link.RunScript(uid) | link.CallFunction(uid):
+                if worker.ending:
+                    return False, "the worker takes no more tasks"
+                assert uid not in worker.tasks, "a task was sent twice"
+                if not body.background:
+                    assert worker.in_hand is None, "a task was sent while an item is in hand"
+                    assert worker.foreground_task() is None, "a second task was sent while one is in hand"
+                worker.tasks[uid] = link.KnownTask(uid, command_id, body.background, self.now)
+                self.tasks_run.append(uid)
+                self.worker_says(link.SnapshotChanged(worker.snapshot()))
+                return True, ""
+            case link.CancelTask(uid):
+                if uid not in [task.task_uid for task in worker.running_tasks()]:
+                    return False, "not running"
+                self.worker_ends_task(uid, success=False)
+                return True, ""
             case link.Leave():
-                if worker.in_hand is not None:
+                if worker.in_hand is not None or worker.foreground_task() is not None:
                     return False, "busy"
                 worker.leaving = True
                 return True, ""

@@ -31,8 +31,8 @@ TAKE_OUT = ("queue_item_remove", "queue_item_remove_batch", "queue_clear", "queu
 PERMISSIONS = Permissions.parse(
     {
         "user_groups": {
-            "root": {"allowed_plans": [None], "allowed_devices": [None]},
-            "primary": {"allowed_plans": [":.*"], "allowed_devices": [":.*"]},
+            "root": {"allowed_plans": [None], "allowed_devices": [None], "allowed_functions": [None]},
+            "primary": {"allowed_plans": [":.*"], "allowed_devices": [":.*"], "allowed_functions": [":.*"]},
         }
     }
 )
@@ -59,6 +59,9 @@ class World(WorkerActions):
         self.launches: deque[tuple[str, str]] = deque()
         self.ends: deque[tuple[str, str]] = deque()
         self.executed: list[str] = []
+        self.tasks_run: list[str] = []
+        self.accepted_tasks: set[str] = set()
+        self.forgotten_tasks: set[str] = set()
         self.crash_after: int | None = None
         self.left = False
         self.watching = False
@@ -117,11 +120,11 @@ class World(WorkerActions):
         spool = tuple(self._spool_of(opening_id))
         self.report(lambda: recovery.predecessor_worker_ended(core, opening_id, cause, spool, self.now))
 
-    def _spool_of(self, opening_id: str) -> list[link.ItemEnded]:
+    def _spool_of(self, opening_id: str) -> list[link.End]:
         return self.spools.get(opening_id, [])
 
     @property
-    def spools(self) -> dict[str, list[link.ItemEnded]]:
+    def spools(self) -> dict[str, list[link.End]]:
         return self.__dict__.setdefault("_spools", {})
 
     def crash_manager(self) -> None:
@@ -173,8 +176,11 @@ class World(WorkerActions):
 
     def apply(self, d: Decision) -> None:
         """The writes are durable from here on."""
-        before = set(self.known())
+        before, tasks_before = set(self.known()), self.disk.task_uids
         self.disk.apply(d.writes)
+        if forgotten := tasks_before - self.disk.task_uids:
+            assert "environment" not in self.disk.fields, "a task of an open environment was forgotten"
+            self.forgotten_tasks |= forgotten
         if any(d is removal for removal in self.removals):
             self.withdrawn |= before - set(self.known())
 

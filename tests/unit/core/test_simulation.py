@@ -15,6 +15,7 @@ from queueserver_manager.core.core import Core
 from queueserver_manager.core.model import EnvironmentStage
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.status import status_mapping
+from queueserver_manager.core.tasks import NEVER_SENT
 from simulated_world import ManagerCrash, StoreState, World
 
 STEPS = int(os.environ.get("SIMULATION_STEPS", "120000"))
@@ -22,6 +23,7 @@ SEEDS = 60
 STEPS_TO_REST = 40
 """Steps after which `test_nothing_is_stuck` lets the world come to rest."""
 ITEM = {"item_type": "plan", "name": "count"}
+FUNCTION = {"item_type": "function", "name": "look"}
 CALLER = {"user": "simulation", "user_group": "primary"}
 BUSY = (ManagerState.STARTING_QUEUE, ManagerState.EXECUTING_QUEUE, ManagerState.PAUSED)
 
@@ -42,6 +44,7 @@ UNDER_WAY = (
     "refuse_item",
     "leave",
     "pause",
+    "end_task",
 )
 """Actions that happen by themselves when nothing goes wrong."""
 
@@ -82,9 +85,11 @@ class Beamline(World):
             possible += [("reconnect", 0.3)] if worker is not None else []
         if worker is not None:
             possible += [("kill_worker", 0.1), ("end_worker", 0.1)]
-            possible += [("leave", 3)] if worker.ending and worker.in_hand is None else []
+            at_rest = worker.in_hand is None and worker.foreground_task() is None
+            possible += [("leave", 3)] if worker.ending and at_rest else []
             possible += [("deliver_to_worker", 20)] if self.to_worker else []
             possible += [("load", 5)] if not worker.ready and not worker.failed else []
+            possible += [("end_task", 4)] if worker.running_tasks() else []
             if worker.in_hand is not None:
                 started = worker.in_hand in self.executed
                 possible += [("end_item", 6)] if started and not worker.paused and not worker.ending else []
@@ -145,7 +150,8 @@ class Beamline(World):
         if self.random.random() < 0.1:  # it lost what it had acknowledged last
             self.withdrawn |= set(self.known()) - set(self.known(self.synced))
             self.disk = copy.deepcopy(self.synced)
-            self.ahead = True
+            self.forgotten_tasks |= self.accepted_tasks - self.disk.task_uids
+            self.ahead = self.lost = True
         self.store_back()
 
     def do_start_manager(self) -> None:
@@ -199,6 +205,11 @@ class Beamline(World):
     def do_end_item(self) -> None:
         self.worker_ends_item(self.random.choice([ExitStatus.COMPLETED] * 5 + [ExitStatus.FAILED]))
 
+    def do_end_task(self) -> None:
+        assert self.worker is not None
+        task = self.random.choice(self.worker.running_tasks())
+        self.worker_ends_task(task.task_uid, success=self.random.random() < 0.8)
+
     def do_pause(self) -> None:
         self.worker_pauses()
 
@@ -211,9 +222,11 @@ class Beamline(World):
         forgotten = set(self.known()) - set(self.known(self.synced))
         self.disk = copy.deepcopy(self.synced)
         self.withdrawn |= forgotten
+        self.forgotten_tasks |= self.accepted_tasks - self.disk.task_uids
         self.lost = True
 
     lost = False
+    """The store has lost writes: what it shows as running may have ended, which the worker reports again."""
 
     def do_client(self) -> None:
         queue = self.disk.queue
@@ -243,6 +256,9 @@ class Beamline(World):
             ("queue_stop_cancel", {}, 0.3),
             ("queue_autostart", {"enable": self.random.random() < 0.5}, 0.5),
             ("queue_item_execute", add, 0.5),
+            ("script_upload", {"script": "a = 1", "run_in_background": self.random.random() < 0.5}, 2),
+            ("function_execute", {"item": FUNCTION, **CALLER, "run_in_background": self.random.random() < 0.5}, 2),
+            ("task_cancel", {"task_uid": self.random.choice([*self.tasks_run, "none"])}, 0.5),
             ("re_pause", {"option": self.random.choice(["deferred", "immediate"])}, 2),
             ("re_resume", {}, 2),
             ("re_stop", {}, 0.5),
@@ -256,6 +272,9 @@ class Beamline(World):
     def _answered(self, method: str, reply: dict[str, object]) -> None:
         if not reply.get("success", True):
             assert reply["msg"], f"{method} was refused without a reason"
+            return
+        if "task_uid" in reply:
+            self.accepted_tasks.add(str(reply["task_uid"]))
             return
         accepted = reply.get("items", [reply.get("item")]) if "add" in method else []
         plans = [item for item in map(decoded, accepted) if item["item_type"] == "plan"]
@@ -272,9 +291,19 @@ def check_invariants(world: Beamline) -> None:
     assert len(world.executed) == len(set(world.executed)), "an item ran twice"
     missing = world.accepted - set(places) - world.withdrawn
     assert not missing, f"accepted items vanished: {missing}"
+    check_tasks(world)
     core = world.core
     if core is not None and world.store is StoreState.ANSWERS:
         check_memory(world, core)
+
+
+def check_tasks(world: Beamline) -> None:
+    assert len(world.tasks_run) == len(set(world.tasks_run)), "a task ran twice"
+    missing = world.accepted_tasks - world.disk.task_uids - world.forgotten_tasks
+    assert not missing, f"accepted tasks vanished: {missing}"
+    for uid in world.disk.task_uids & set(world.tasks_run):
+        result = world.disk.result_of_task(uid)
+        assert result is None or result["msg"] != NEVER_SENT, "a task that ran is told not to have been executed"
 
 
 def check_memory(world: Beamline, core: Core) -> None:
@@ -286,6 +315,12 @@ def check_memory(world: Beamline, core: Core) -> None:
     if status["manager_state"] == "idle":
         assert status["running_item_uid"] is None, "idle with an item in hand"
         assert not status["queue_stop_pending"]
+    assert {*state.tasks, *state.ended_tasks} == world.disk.task_uids, "memory and store differ about tasks"
+    in_hand = any(not task.facts.background for task in state.tasks.values())
+    if status["manager_state"] == "idle" or (status["manager_state"] in BUSY and not world.lost):
+        assert not in_hand, "a task is in hand"
+    if status["manager_state"] == "executing_task":
+        assert in_hand, "no task is in hand"
     if status["manager_state"] in BUSY:
         assert status["running_item_uid"] is not None, "busy with nothing in hand"
     if state.environment is None:
@@ -318,6 +353,7 @@ def test_nothing_is_stuck(seed: int) -> None:
         where = f"seed {seed}, part {part}, last actions: {world.trace[-40:]}"
         assert core.state.manager_state in (ManagerState.IDLE, ManagerState.PAUSED), where
         assert (core.state.environment is None) == (world.worker is None), where
+        assert not core.state.tasks, where
         if core.state.manager_state is ManagerState.IDLE:
             assert core.state.running is None, where
             assert world.worker is None or world.worker.in_hand is None, where
@@ -326,16 +362,18 @@ def test_nothing_is_stuck(seed: int) -> None:
 def test_the_simulation_reaches_what_it_is_about() -> None:
     """Guards the simulation itself: every kind of action happens, and items run, fail and are recovered."""
     seen: set[str] = set()
-    executed = 0
+    executed = tasks = 0
     for seed in range(10):
         world = Beamline(seed)
         for _ in range(1500):
             world.step()
         seen |= set(world.trace)
         executed += len(world.executed)
+        tasks += len(world.tasks_run)
     actions = {name.removeprefix("do_") for name in dir(Beamline) if name.startswith("do_")}
     assert seen == actions
     assert executed > 100
+    assert tasks > 100
 
 
 def test_a_seed_gives_the_same_world_again() -> None:

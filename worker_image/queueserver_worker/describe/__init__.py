@@ -2,6 +2,6 @@
 
 from queueserver_worker.describe.devices import existing_devices
 from queueserver_worker.describe.parameters import PlanDescriptionError
-from queueserver_worker.describe.plans import existing_plans
+from queueserver_worker.describe.plans import KnownPlans, existing_plans
 
-__all__ = ["PlanDescriptionError", "existing_devices", "existing_plans"]
+__all__ = ["KnownPlans", "PlanDescriptionError", "existing_devices", "existing_plans"]

@@ -25,13 +25,14 @@ def existing_plans(
     ignore_invalid: bool = False,
     *,
     devices: Mapping[str, DeviceDescription] | None = None,
+    known: KnownPlans | None = None,
 ) -> dict[str, PlanDescription]:
     """Describe all plans of *namespace*, in the order of their names.
 
     Plans are generator functions and functions marked with `@plan`, under every name they are bound to, except those
     that startup code excluded with `register_plan`. A plan that cannot be described raises PlanDescriptionError, or is
     left out with a line on the console when *ignore_invalid* is set. *devices* are the existing devices, for the name
-    patterns of decorators; computed when not given.
+    patterns of decorators; computed when not given. *known* are descriptions of an earlier call.
     """
     functions = {
         name: namespace[name]
@@ -44,12 +45,39 @@ def existing_plans(
     described: dict[str, PlanDescription] = {}
     for name, function in functions.items():
         try:
-            described[name] = describe_plan(name, function, existing)
+            earlier = None if known is None else known.find(name, function)
+            described[name] = earlier or describe_plan(name, function, existing)
         except PlanDescriptionError as error:
             if not ignore_invalid:
                 raise
             _log.warning("PLAN WAS IGNORED: %s", error)
+    if known is not None:
+        known.keep(functions, described)
     return described
+
+
+class KnownPlans:
+    """Descriptions of plans that hold as long as the function stays the same, whatever else there is."""
+
+    def __init__(self) -> None:
+        self._plans: dict[str, tuple[Callable[..., Any], PlanDescription]] = {}
+
+    def find(self, name: str, function: Callable[..., Any]) -> PlanDescription | None:
+        """The description of the function that had this name before, if it is this one."""
+        earlier = self._plans.get(name)
+        return earlier[1] if earlier is not None and earlier[0] is function else None
+
+    def keep(self, functions: Mapping[str, Callable[..., Any]], described: Mapping[str, PlanDescription]) -> None:
+        """Remember what may be used again: patterns of decorators depend on which other names there are."""
+        self._plans = {
+            name: (function, described[name])
+            for name, function in functions.items()
+            if name in described and not hasattr(_inside_partial(function), ANNOTATION_ATTRIBUTE)
+        }
+
+    def forget(self) -> None:
+        """Nothing is known."""
+        self._plans.clear()
 
 
 def is_plan(value: Any) -> bool:

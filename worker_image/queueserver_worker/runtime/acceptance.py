@@ -21,7 +21,24 @@ def accept_item(view: WorkerView, item_uid: str) -> Decision:
         return view, f"The worker takes no more items: {reason}."
     if view.item_uid:
         return view, f"The worker has another item in hand: '{view.item_uid}'."
+    if view.task_uid:
+        return view, f"The worker has a task in hand: '{view.task_uid}'."
     return replace(view, item_uid=item_uid), ""
+
+
+def accept_task(view: WorkerView, task_uid: str, background: bool) -> Decision:
+    """Take a script or function; one in the foreground needs the main thread for itself."""
+    if view.phase is not EnvironmentPhase.READY:
+        return view, f"The environment cannot run tasks: it is {view.phase.value}."
+    if reason := view.ending or view.dismissed:
+        return view, f"The worker takes no more tasks: {reason}."
+    if background:
+        return replace(view, background_tasks=view.background_tasks + 1), ""
+    if view.item_uid:
+        return view, f"The worker has an item in hand: '{view.item_uid}'."
+    if view.task_uid:
+        return view, f"The worker has another task in hand: '{view.task_uid}'."
+    return replace(view, task_uid=task_uid), ""
 
 
 def accept_pause(view: WorkerView, deferred: bool) -> tuple[WorkerView, tuple[str, str]]:
@@ -50,6 +67,8 @@ def accept_leave(view: WorkerView) -> Decision:
         return view, ""
     if view.item_uid:
         return view, f"The worker has an item in hand: '{view.item_uid}'."
+    if view.task_uid:
+        return view, f"The worker has a task in hand: '{view.task_uid}'."
     return replace(view, phase=EnvironmentPhase.CLOSING), ""
 
 

@@ -7,6 +7,8 @@ import logging
 from functools import partial
 
 from queueserver_common.link.messages import (
+    CallFunction,
+    CancelTask,
     Command,
     CommandResult,
     Finish,
@@ -15,6 +17,7 @@ from queueserver_common.link.messages import (
     ReadMetadata,
     Resume,
     RunItem,
+    RunScript,
     SetPermissions,
 )
 from queueserver_common.permissions import Permissions, PermissionsError
@@ -27,6 +30,7 @@ from queueserver_worker.runtime.outcome import printable
 from queueserver_worker.runtime.plan_runner import PlanRunner, QueueItem
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
+from queueserver_worker.runtime.tasks import TaskRunner
 
 _log = logging.getLogger("bluesky_queueserver.manager.worker")
 
@@ -41,6 +45,7 @@ class Commands:
         state: WorkerState,
         environment: Environment,
         runner: PlanRunner,
+        tasks: TaskRunner,
         main_thread: MainThread,
         interrupter: Interrupter,
         reports: Reports,
@@ -50,6 +55,7 @@ class Commands:
         self._state = state
         self._environment = environment
         self._runner = runner
+        self._tasks = tasks
         self._main_thread = main_thread
         self._interrupter = interrupter
         self._reports = reports
@@ -82,6 +88,10 @@ class Commands:
                 return self._set_permissions(permissions)
             case ReadMetadata():
                 raise AssertionError("answered by a thread of its own")
+            case RunScript() | CallFunction() as task:
+                return self._tasks.accept(command.command_id, task)
+            case CancelTask(task_uid):
+                return self._tasks.cancel(task_uid)
 
     def _run_item(self, command_id: str, text: bytes) -> str:
         try:

@@ -235,5 +235,6 @@ class Conversation:
             ledger=summary.ledger,
             acked_seq=summary.acked_seq,
             pod_uid=me.pod_uid,
+            tasks=summary.tasks,
         )
         self._out.append(encode(hello))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from functools import partial
 
 from queueserver_worker.runtime.acceptance import begin_ending, dismiss
@@ -46,6 +48,8 @@ class Ending:
         _log.warning("%s; the worker ends.", cause)
         if engine := self._environment.engine:
             self._interrupter.abort(engine, cause)
+        if self._state.view.task_uid:
+            os.kill(os.getpid(), signal.SIGTERM)  # its handler runs in the main thread and ends the task
         # Reached at once when a plan is paused or nothing is in hand, and after a running plan has been aborted.
         self._main_thread.post(partial(self._finish_paused, cause))
 
@@ -58,7 +62,9 @@ class Ending:
     def leave_if_due(self) -> None:
         """In the main thread, after every end of an item: leave when that was decided. Does not return then."""
         view = self._state.view
-        if (view.ending or view.dismissed) and not view.item_uid:
+        if view.item_uid or view.task_uid:
+            return
+        if view.ending or (view.dismissed and not view.background_tasks):
             self._leave()
 
     def _finish_paused(self, cause: str) -> None:

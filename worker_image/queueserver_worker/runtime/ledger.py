@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from queueserver_common.link.messages import CommandResult, EventBody, ItemEnded, ItemStage, ItemStarted, LedgerEntry
+from queueserver_common.link.messages import (
+    CommandResult,
+    EventBody,
+    ItemEnded,
+    ItemStage,
+    ItemStarted,
+    KnownTask,
+    LedgerEntry,
+)
 
 KEPT_ITEMS = 100
 KEPT_RESULTS = 1000
@@ -41,6 +49,42 @@ class ItemLedger:
     def entries(self) -> tuple[LedgerEntry, ...]:
         """All entries, oldest first."""
         return tuple(self._entries.values())
+
+
+class TaskLedger:
+    """The tasks that the worker was told to run: those that run, and those whose end it can report again."""
+
+    def __init__(self, limit: int = KEPT_RESULTS) -> None:
+        self._limit = limit
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._known: dict[str, KnownTask] = {}
+        self._ended: dict[str, int] = {}
+
+    def received(self, task: KnownTask) -> None:
+        """The task was accepted."""
+        self._known[task.task_uid] = task
+        self._seen[task.task_uid] = None
+        while len(self._seen) > self._limit:
+            self._seen.popitem(last=False)
+
+    def ended(self, task_uid: str, seq: int) -> None:
+        """The task's end is the event of this number."""
+        if task_uid in self._known:
+            self._known[task_uid] = replace(self._known[task_uid], ended=True)
+            self._ended[task_uid] = seq
+
+    def forget_ends_before(self, seq: int) -> None:
+        """Events of lower numbers cannot be reported again."""
+        for uid in [uid for uid, ended in self._ended.items() if ended < seq]:
+            del self._ended[uid], self._known[uid]
+
+    def knows(self, task_uid: str) -> bool:
+        """Whether the worker was told to run this task before."""
+        return task_uid in self._seen or task_uid in self._known
+
+    def entries(self) -> tuple[KnownTask, ...]:
+        """What a manager is told."""
+        return tuple(self._known.values())
 
 
 class CommandResults:

@@ -14,6 +14,7 @@ from queueserver_worker.profile.home import problem_of_home
 from queueserver_worker.runtime.environment import Environment, describe_failure
 from queueserver_worker.runtime.exit_codes import ExitCode
 from queueserver_worker.runtime.instrument_lock import InstrumentLock
+from queueserver_worker.runtime.interruption import Interruption
 from queueserver_worker.runtime.leaving import Leaving
 from queueserver_worker.runtime.lists_update import update_lists_file
 from queueserver_worker.runtime.reports import Reports
@@ -39,6 +40,7 @@ class Opening:
         leaving: Leaving,
         wake: WakePipe,
         lock: InstrumentLock,
+        interruption: Interruption,
     ) -> None:
         self._config = config
         self._state = state
@@ -47,6 +49,7 @@ class Opening:
         self._leaving = leaving
         self._wake = wake
         self._lock = lock
+        self._interruption = interruption
         self._loading = False
         self._told_to_end = False
 
@@ -59,7 +62,7 @@ class Opening:
             self._loading = True
             if self._config.instrument_lock:
                 self._lock.take()
-            ready = self._environment.open(self._config, self._state)
+            ready = self._environment.open(self._config)
             self._loading = False
         except BaseException as error:
             self._loading = False
@@ -97,3 +100,4 @@ class Opening:
         if self._loading:
             self._told_to_end = True
             raise EndedWhileLoadingError
+        self._interruption.interrupt()

@@ -24,7 +24,7 @@ def orphan_action(
     """Decide for a worker that no manager has taken since `alone_since` (None: one has). Time-outs of 0 never pass."""
     if alone_since is None or view.ending or view.phase in (EnvironmentPhase.LOADING, EnvironmentPhase.CLOSING):
         return OrphanAction.STAY
-    if view.item_uid:
+    if view.busy:
         passed = busy_timeout > 0 and now - alone_since >= busy_timeout
         return OrphanAction.ABORT_AND_LEAVE if passed else OrphanAction.STAY
     passed = idle_timeout > 0 and now - max(alone_since, view.idle_since) >= idle_timeout

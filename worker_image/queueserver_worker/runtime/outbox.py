@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from queueserver_common.link.codec import encode
-from queueserver_common.link.messages import EnvironmentReady, Event, EventBody
+from queueserver_common.link.messages import EnvironmentReady, Event, EventBody, ListsChanged
 
 KEPT_WHEN_STORED = 100
 """Stored events that are kept for a manager whose store lost its last writes."""
+
+KEPT_BYTES = 8 * 2**20
+"""Bytes of stored events that are kept at most, but for the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,9 @@ class OutboxEntry:
     seq: int
     frame: bytes
     keep: bool
-    """Kept for as long as the worker lives: the report of the opened environment."""
+    """Kept whatever comes: the report of the opened environment, and the newest of its lists."""
+    replaceable: bool = False
+    """A newer event of its kind says all that it says."""
 
 
 class Outbox:
@@ -29,6 +34,12 @@ class Outbox:
         self._next_seq = 1
         self._stored = 0
         self._acked = 0
+        self._bytes = 0
+
+    @property
+    def oldest_seq(self) -> int:
+        """Number from which on all events are kept."""
+        return next((entry.seq for entry in self._entries if not entry.keep), self._next_seq)
 
     @property
     def next_seq(self) -> int:
@@ -54,7 +65,11 @@ class Outbox:
         """Add an event and return its number."""
         seq = self._next_seq
         frame = encode(Event(seq, body))
-        self._entries.append(OutboxEntry(seq, frame, isinstance(body, EnvironmentReady)))
+        if isinstance(body, ListsChanged):
+            self._entries = [replace(e, keep=False) if e.keep and e.replaceable else e for e in self._entries]
+        keep = isinstance(body, EnvironmentReady | ListsChanged)
+        self._entries.append(OutboxEntry(seq, frame, keep, isinstance(body, ListsChanged)))
+        self._bytes += len(frame)
         self._next_seq += 1
         return seq
 
@@ -67,9 +82,20 @@ class Outbox:
         """The manager has stored the events up to `seq`."""
         self._stored = max(self._stored, min(seq, self._next_seq - 1))
         self._acked = max(self._acked, self._stored)
-        if len(self._entries) > self.unstored + 2 * KEPT_WHEN_STORED:
-            oldest_kept = self._stored - KEPT_WHEN_STORED
-            self._entries = [entry for entry in self._entries if entry.seq > oldest_kept or entry.keep]
+        if len(self._entries) > self.unstored + 2 * KEPT_WHEN_STORED or self._bytes > KEPT_BYTES:
+            self._drop_old()
+
+    def _drop_old(self) -> None:
+        oldest_kept = self._stored - KEPT_WHEN_STORED
+        kept: list[OutboxEntry] = []
+        size = 0
+        for entry in reversed(self._entries):
+            size += len(entry.frame)
+            within = entry.seq > oldest_kept and (size <= KEPT_BYTES or entry.seq == self._stored)
+            if entry.seq > self._stored or entry.keep or within:
+                kept.append(entry)
+        self._entries = kept[::-1]
+        self._bytes = sum(len(entry.frame) for entry in kept)
 
     def after(self, seq: int) -> OutboxEntry | None:
         """The first kept event with a higher number than `seq`; None when there is none."""

@@ -22,9 +22,11 @@ from queueserver_worker.runtime.ending import Ending
 from queueserver_worker.runtime.environment import Environment
 from queueserver_worker.runtime.instrument_lock import InstrumentLock
 from queueserver_worker.runtime.interrupter import Interrupter
+from queueserver_worker.runtime.interruption import Interruption
 from queueserver_worker.runtime.late_answers import LateAnswers
 from queueserver_worker.runtime.leaving import Leaving
 from queueserver_worker.runtime.link_thread import LinkKeys, LinkThread
+from queueserver_worker.runtime.lists_update import update_lists_file
 from queueserver_worker.runtime.main_thread import MainQueue
 from queueserver_worker.runtime.metadata import MetadataReader
 from queueserver_worker.runtime.opening import Opening
@@ -33,6 +35,7 @@ from queueserver_worker.runtime.plan_runner import PlanRunner
 from queueserver_worker.runtime.release import release
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
+from queueserver_worker.runtime.tasks import TaskRunner
 from queueserver_worker.runtime.wakeup import WakePipe
 
 POD_UID_VARIABLE = "POD_UID"
@@ -56,13 +59,18 @@ class WorkerProcess:
         self._dead_man = DeadMan()
         self._main = MainQueue()
         self._interrupter = Interrupter(self._state)
-        environment = Environment(_permissions(config))
+        environment = Environment(_permissions(config), self._state)
         runner = PlanRunner(environment, self._state, self._interrupter, self._reports, console)
         late_answers = LateAnswers()
+        interruption = Interruption()
+        tasks = TaskRunner(
+            environment, self._state, self._main, self._reports, console, interruption, self._lists_changed
+        )
         commands = Commands(
             self._state,
             environment,
             runner,
+            tasks,
             self._main,
             self._interrupter,
             self._reports,
@@ -94,7 +102,10 @@ class WorkerProcess:
         )
         self._lock = InstrumentLock(config.instrument_lock)
         self._console = console
-        self._opening = Opening(config, self._state, environment, self._reports, self._leaving, self._wake, self._lock)
+        self._environment = environment
+        self._opening = Opening(
+            config, self._state, environment, self._reports, self._leaving, self._wake, self._lock, interruption
+        )
         self._failure_reported = False
         self._state.on_change(self._wake.wake)
         self._reports.on_report(self._wake.wake)
@@ -116,6 +127,10 @@ class WorkerProcess:
         self._wake.forsake()
         self._lock.forsake()
         self._console.detach_copies()
+
+    def _lists_changed(self) -> None:
+        if self._config.update_lists == "ALWAYS":
+            update_lists_file(self._config, self._environment.plans, self._environment.devices)
 
     def _leave(self) -> None:
         self._leaving.leave()

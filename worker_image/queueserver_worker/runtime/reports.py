@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from queueserver_common.link.messages import EventBody, ItemEnded, LedgerEntry
+from queueserver_common.link.messages import End, EventBody, ItemEnded, KnownTask, LedgerEntry, TaskEnded
 from queueserver_common.spool import SpoolWriter, TerminationMessage
-from queueserver_worker.runtime.ledger import ItemLedger
+from queueserver_worker.runtime.ledger import ItemLedger, TaskLedger
 from queueserver_worker.runtime.outbox import Outbox, OutboxEntry
 
 _log = logging.getLogger("bluesky_queueserver.manager.worker")
@@ -26,6 +26,7 @@ class ReportsSummary:
     next_seq: int
     acked_seq: int
     ledger: tuple[LedgerEntry, ...]
+    tasks: tuple[KnownTask, ...] = ()
 
 
 class Reports:
@@ -38,6 +39,7 @@ class Reports:
         self._spooled = 0
         self._outbox = Outbox()
         self._ledger = ItemLedger()
+        self._tasks = TaskLedger()
         self._notify: Callable[[], None] = lambda: None
 
     def on_report(self, notify: Callable[[], None]) -> None:
@@ -54,14 +56,26 @@ class Reports:
         with self._lock:
             self._ledger.received(item_uid, command_id, item)
 
+    def knows_task(self, task_uid: str) -> bool:
+        """Whether the worker was told to run this task before, as far as it remembers."""
+        with self._lock:
+            return self._tasks.knows(task_uid)
+
+    def task_received(self, task: KnownTask) -> None:
+        """A task was accepted."""
+        with self._lock:
+            self._tasks.received(task)
+
     def add(self, event: EventBody) -> None:
-        """Report an event. The end of an item is in the spool before it can be sent, and on disk on return."""
-        ended = event if isinstance(event, ItemEnded) else None
+        """Report an event. The end of an item or task is in the spool before it can be sent, and on disk on return."""
+        ended = event if isinstance(event, End) else None
         if ended:
             self._spool_safely(ended, self._write)
         with self._lock:
             self._ledger.note(event)
-            self._outbox.append(event)
+            seq = self._outbox.append(event)
+            if isinstance(event, TaskEnded):
+                self._tasks.ended(event.task_uid, seq)
         self._notify()
         if ended:
             # The manager decides what comes next while the disk works, which may take it some milliseconds.
@@ -82,6 +96,7 @@ class Reports:
         """The manager has stored the events up to `seq`."""
         with self._lock:
             self._outbox.stored(seq)
+            self._tasks.forget_ends_before(self._outbox.oldest_seq)
             if self._outbox.unstored == 0:
                 with contextlib.suppress(OSError):  # what is left there is a repetition, which does no harm
                     self._message.clear()
@@ -94,14 +109,15 @@ class Reports:
     def summary(self) -> ReportsSummary:
         """What a `Hello` tells."""
         with self._lock:
-            return ReportsSummary(self._outbox.next_seq, self._outbox.acked_seq, self._ledger.entries())
+            outbox = self._outbox
+            return ReportsSummary(outbox.next_seq, outbox.acked_seq, self._ledger.entries(), self._tasks.entries())
 
     def close(self) -> None:
         """Drop the spool unless it holds something that the manager has not stored."""
         if self._outbox.unstored == 0:
             self._spool.remove()
 
-    def _write(self, ended: ItemEnded) -> None:
+    def _write(self, ended: End) -> None:
         if self._spooled >= _SPOOL_LIMIT and self.unstored == 0:
             self._spool.forget()
             self._spooled = 0
@@ -109,14 +125,13 @@ class Reports:
         self._message.write(ended)
         self._spooled += 1
 
-    def _spool_safely(self, ended: ItemEnded, work: Callable[[ItemEnded], None]) -> None:
+    def _spool_safely(self, ended: End, work: Callable[[End], None]) -> None:
         try:
             work(ended)
         except OSError as error:
             # A full disk must not stop the queue: the report still goes over the link.
             _log.error(
-                "The end of item '%s' cannot be written to the spool: %s. "
-                "It would be lost if manager and worker ended now.",
-                ended.item_uid,
+                "The end of '%s' cannot be written to the spool: %s. It would be lost if manager and worker ended now.",
+                ended.item_uid if isinstance(ended, ItemEnded) else ended.task_uid,
                 error,
             )

@@ -81,6 +81,10 @@ class Engine:
         run_engine.context_managers = [m for m in run_engine.context_managers if m is not SigintHandler]
         state.change(lambda view: engine_changed(view, self.state))
 
+    def calls(self, run_engine: BlueskyEngine) -> bool:
+        """Whether this is the RunEngine that is called."""
+        return self._engine is run_engine
+
     def note(self, key: str, value: str) -> None:
         """Put a value into the metadata of all runs; an empty one takes away what an earlier opening left there."""
         try:

@@ -25,8 +25,12 @@ class WorkerView:
     """State of the RunEngine; None when the namespace holds none."""
     item_uid: str = ""
     """Item in hand, from its acceptance to its end; empty when there is none."""
+    task_uid: str = ""
+    """Task that has the main thread, from its acceptance to its end; empty when there is none."""
+    background_tasks: int = 0
+    """Tasks that run in threads of their own."""
     idle_since: float = 0.0
-    """Monotonic time since which no item is in hand; meaningless while one is."""
+    """Monotonic time since which nothing is in hand; meaningless while something is."""
     pause_pending: bool = False
     """A deferred pause was accepted and is not reached yet."""
     control_pending: bool = False
@@ -43,9 +47,16 @@ class WorkerView:
         """The item in hand waits for a resume, stop, abort or halt."""
         return bool(self.item_uid) and self.engine_state == PAUSED
 
+    @property
+    def busy(self) -> bool:
+        """An item or a task is in hand."""
+        return bool(self.item_uid or self.task_uid or self.background_tasks)
+
     def snapshot(self) -> Snapshot:
         """The part that the manager shows."""
-        return Snapshot(_environment_state(self), self.engine_state, self.pause_pending, 0, self.runs)
+        return Snapshot(
+            _environment_state(self), self.engine_state, self.pause_pending, self.background_tasks, self.runs
+        )
 
 
 def _environment_state(view: WorkerView) -> EnvironmentState:
@@ -56,6 +67,8 @@ def _environment_state(view: WorkerView) -> EnvironmentState:
             return EnvironmentState.FAILED
         case EnvironmentPhase.CLOSING:
             return EnvironmentState.CLOSING
+        case EnvironmentPhase.READY if view.task_uid:
+            return EnvironmentState.EXECUTING_TASK
         case EnvironmentPhase.READY:
             # A paused plan does not execute (zmq-api 3.2).
             return EnvironmentState.EXECUTING_PLAN if view.item_uid and not view.paused else EnvironmentState.IDLE
@@ -175,3 +188,15 @@ def control_done(view: WorkerView) -> WorkerView:
 def item_finished(view: WorkerView, now: float) -> WorkerView:
     """The item in hand came to its end at the monotonic time `now`."""
     return replace(view, item_uid="", idle_since=now, pause_pending=False, control_pending=False, runs=())
+
+
+def task_finished(view: WorkerView, now: float, *, background: bool) -> WorkerView:
+    """A task came to its end at the monotonic time `now`."""
+    if background:
+        return replace(view, background_tasks=view.background_tasks - 1, idle_since=now)
+    return replace(view, task_uid="", idle_since=now)
+
+
+def engine_replaced(view: WorkerView, state: str | None) -> WorkerView:
+    """The namespace holds another RunEngine, or (None) no RunEngine any more."""
+    return replace(view, engine_state=state)

@@ -297,6 +297,14 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("task result", "task_result", "Result of a function or script", (Word("task_uid", "UID"),)),
     Command("task status", "task_status", "Whether a function or script is still running", (Word("task_uid", "UID"),)),
+    Command("task list", "task_list", "Running tasks, and those whose results are kept"),
+    Command(
+        "task cancel",
+        "task_cancel",
+        "End a task in the background",
+        (Word("task_uid", "UID"),),
+        takes_lock_key=True,
+    ),
     Command(
         "kernel interrupt",
         "kernel_interrupt",

@@ -27,6 +27,7 @@ from queueserver_manager.core.decision import (
     HistoryQuery,
     Refusal,
     Reply,
+    TaskResultQuery,
 )
 from queueserver_manager.core.effects import Effect, LeaveManager
 from queueserver_manager.core.methods import METHODS
@@ -204,7 +205,7 @@ class Service:
             self.ended.set_result(code)
 
     async def _answer_from_store(self, request: Request, d: Decision) -> None:
-        assert isinstance(d.reads, HistoryQuery | AuditQuery)
+        assert isinstance(d.reads, HistoryQuery | AuditQuery | TaskResultQuery)
         assert d.reply is not None
         try:
             values = await read(self.store, d.reads)

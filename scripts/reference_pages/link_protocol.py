@@ -42,7 +42,7 @@ def page() -> str:
         "### Bodies of `Command`",
         *_sections(_members(messages.CommandBody), texts, level=4),
         "## Parts of messages",
-        *_sections((messages.Snapshot, messages.Run, messages.LedgerEntry), texts),
+        *_sections((messages.Snapshot, messages.Run, messages.LedgerEntry, messages.KnownTask), texts),
         *_sections((messages.EnvironmentPhase, messages.ItemStage, messages.ExitStatus), texts),
     )
 

@@ -17,6 +17,7 @@ REASONS = {
     (S.INITIALIZING, S.CREATING_ENVIRONMENT): "an opening is under way",
     (S.INITIALIZING, S.EXECUTING_QUEUE): "a plan is running",
     (S.INITIALIZING, S.PAUSED): "a plan is paused",
+    (S.INITIALIZING, S.EXECUTING_TASK): "a foreground task is running",
     (S.INITIALIZING, S.CLOSING_ENVIRONMENT): "the worker was asked to leave",
     (S.INITIALIZING, S.DESTROYING_ENVIRONMENT): "the worker was being ended",
     (S.IDLE, S.CREATING_ENVIRONMENT): "`environment_open`",

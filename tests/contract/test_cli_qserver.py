@@ -184,3 +184,40 @@ def test_a_manager_that_hangs_is_no_answer(qserver: Qserver) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while qserver.run("ping").returncode != 0:
         assert time.monotonic() < deadline
+
+
+@pytest.mark.usefixtures("open_environment")
+def test_scripts_functions_and_tasks(qserver: Qserver, tmp_path: Path) -> None:
+    def result(started: dict[str, Any]) -> dict[str, Any]:
+        uid = started["task_uid"]
+        deadline = time.monotonic() + DEADLINE_S
+        while qserver.reply("task", "status", uid)["status"] == "running":
+            assert time.monotonic() < deadline
+        reply = qserver.reply("task", "result", uid)
+        assert (reply["success"], reply["task_uid"], reply["status"]) == (True, uid, "completed")
+        found: dict[str, Any] = reply["result"]
+        return found
+
+    script = tmp_path / "script.py"
+    script.write_text("def from_a_script():\n    yield from []\n")
+    assert result(qserver.reply("script", "upload", str(script), "keep-lists"))["success"] is True
+    assert "from_a_script" not in qserver.reply("existing", "plans")["plans_existing"]
+    assert result(qserver.reply("environment", "update"))["success"] is True
+    assert "from_a_script" in qserver.reply("allowed", "plans")["plans_allowed"]
+    assert result(qserver.reply("script", "upload", str(script), "update-re", "background"))["success"] is True
+    assert result(qserver.reply("environment", "update", "background"))["success"] is True
+
+    script.write_text("1/0")
+    failed = result(qserver.reply("script", "upload", str(script)))
+    assert failed["msg"] == "Error occurred while executing 'Load script': Failed to execute stript: division by zero"
+
+    sleep = '{"name": "function_sleep", "args": [0]}'
+    started = qserver.reply("function", "execute", sleep)
+    assert list(started) == ["success", "msg", "item", "task_uid"]
+    assert started["item"]["user"] == "qserver-cli"
+    assert result(started)["return_value"] == {"success": True, "time": 0}
+    assert result(qserver.reply("function", "execute", sleep, "background"))["success"] is True
+    assert qserver.reply("task", "list")["tasks"][0]["name"] == "function_sleep"
+    assert qserver.reply("function", "execute", '{"name": "no_such"}', code=2)["task_uid"] is None
+    assert qserver.reply("task", "status", "unknown")["status"] == "not_found"
+    assert qserver.reply("task", "cancel", "unknown", code=2)["msg"].startswith("Error: There is no running task")

@@ -44,7 +44,10 @@ def test_permissions_set_recomputes_the_allowed_lists(manager: ContractManager, 
     before = manager.status()
     narrow = with_plans(permissions, "count", ":^n")
     assert manager.call("permissions_set", user_group_permissions=narrow) == {"success": True, "msg": ""}
-    assert renewed(manager, before) == set(ALLOWED)
+    assert renewed(manager, before) == {*ALLOWED, "task_results_uid"}
+    before = manager.status()
+    manager.accepted("permissions_reload", restore_permissions=False)
+    assert renewed(manager, before) == {*ALLOWED, "task_results_uid"}
     assert manager.accepted("permissions_get")["user_group_permissions"] == narrow
     plans = manager.accepted("plans_allowed", user_group="primary")["plans_allowed"]
     assert "count" in plans

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bluesky_queueserver_api import BInst, BPlan
+from bluesky_queueserver_api import BFunc, BInst, BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 
 from contract_manager import ContractManager
@@ -52,6 +52,28 @@ def test_item_execute(client: Client) -> None:
     client.do("wait_for_idle", timeout=TIMEOUT)
     (item,) = client.do("history_get", reload=True)["items"]
     assert item["item_uid"] == reply["item"]["item_uid"]
+
+
+def test_script_upload_and_task_result(client: Client) -> None:
+    reply = client.do("script_upload", "def func_for_test_add(a, b):\n    return a + b")
+    client.do("wait_for_completed_task", reply["task_uid"], timeout=TIMEOUT)
+    assert client.do("task_status", reply["task_uid"])["status"] == "completed"
+    assert client.do("task_result", reply["task_uid"])["result"]["success"] is True
+    assert client.do("environment_update", run_in_background=True)["success"] is True
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_function_execute_and_task_status(client: Client, background: bool) -> None:
+    function = BFunc("function_sleep", 0.05)
+    reply = client.do("function_execute", function, run_in_background=background)
+    uid = reply["task_uid"]
+    assert reply["item"]["item_uid"] == uid
+    client.do("wait_for_completed_task", uid, timeout=TIMEOUT)
+    client.do("wait_for_idle", timeout=TIMEOUT)
+    assert client.do("task_status", [uid, "x"])["status"] == {uid: "completed", "x": "not_found"}
+    assert client.do("task_result", uid)["result"]["return_value"] == {"success": True, "time": 0.05}
+    with pytest.raises(REManagerAPI.RequestFailedError, match="is not allowed for users from 'primary' group"):
+        client.do("function_execute", BFunc("no_such_function"))
 
 
 @pytest.mark.parametrize("option", ["deferred", "immediate"])

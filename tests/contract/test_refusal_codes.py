@@ -46,6 +46,10 @@ SCAN = plan("scan", "too", "few")
         ("permissions_set", {"user_group_permissions": {}}, "invalid_parameter"),
         ("lock", {"user": "a"}, "missing_parameter"),
         ("history_get", {"limit": -1}, "invalid_parameter"),
+        ("script_upload", {"script": ""}, "no_environment"),
+        ("function_execute", {"item": {"item_type": "function"}, **CALLER}, "invalid_item"),
+        ("task_result", {}, "missing_parameter"),
+        ("task_cancel", {"task_uid": "x"}, "task_not_found"),
     ],
 )
 def test_the_code_of_a_refusal(closed_manager: ContractManager, method: str, params: dict[str, Any], code: str) -> None:

@@ -48,6 +48,32 @@ class ContractManager(RunningManager):
         super().__init__(startup_files=startup_files, **arguments)
         self._releases = 0
 
+    def refused(self, method: str, params: Any = None, /, **more: Any) -> Any:
+        """The reply to a request that must be refused."""
+        reply = self.call(method, params, **more)
+        assert reply["success"] is False, reply
+        assert reply["msg"]
+        return reply
+
+    # Scripts and functions --------------------------------------------------------------------------------------
+
+    def task_result(self, uid: str) -> dict[str, Any]:
+        """The result of a task, once it has ended."""
+        self.wait_status(lambda _: self.accepted("task_status", task_uid=uid)["status"] != "running")
+        reply = self.accepted("task_result", task_uid=uid)
+        assert (reply["task_uid"], reply["status"]) == (uid, "completed")
+        result: dict[str, Any] = reply["result"]
+        return result
+
+    def upload(self, script: str, **options: Any) -> dict[str, Any]:
+        """The result of a script."""
+        return self.task_result(self.accepted("script_upload", script=script, **options)["task_uid"])
+
+    def execute(self, name: str, *args: Any, **options: Any) -> dict[str, Any]:
+        """The result of a function."""
+        item = {"item_type": "function", "name": name, "args": list(args)}
+        return self.task_result(self.accepted("function_execute", item=item, **CALLER, **options)["task_uid"])
+
     # The queue --------------------------------------------------------------------------------------------------
 
     def add(self, item: Item = QUICK, /, **place: Any) -> Item:

@@ -166,6 +166,8 @@ def test_a_parameter_that_the_reference_calls_required_is_missed(method: str, na
     core = Core(lambda: "uid")
     core.set_permissions(load_permissions_file(ROOT / "sim_profile" / "user_group_permissions.yaml"))
     item = {"item_type": "instruction", "name": "queue_stop"}
+    if method == "function_execute":
+        item = {"item_type": "function", "name": "function_sleep"}
     values = {
         "user": "x",
         "user_group": "primary",
@@ -176,6 +178,8 @@ def test_a_parameter_that_the_reference_calls_required_is_missed(method: str, na
         "enable": True,
         "lock_key": "secret",
         "queue": True,
+        "script": "",
+        "task_uid": "x",
         "user_group_permissions": core.lists.permissions.as_mapping(),
     }
     known = [parameter.name for parameter in METHODS[method].parameters]

@@ -13,6 +13,7 @@ from queueserver_common.link.messages import Hello, KnownTask, TaskEnded
 from queueserver_manager.core import execution
 from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import TellWorker
+from queueserver_manager.core.model import EnvironmentStage
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.task_records import FIELD, EndedTask, Task, TaskFacts, result_name, result_text
 from queueserver_manager.core.writes import SetField, StoredState
@@ -58,6 +59,9 @@ def task_ended(core: Core, d: Decision, now: float, end: TaskEnded) -> None:
     state = core.state
     if end.task_uid in state.ended_tasks:
         return
+    environment = state.environment
+    if environment is not None and environment.stage is EnvironmentStage.DESTROYING and not end.success:
+        return  # zmq-api 5.3: it is forgotten with its environment
     task = state.tasks.pop(end.task_uid, None)
     # The store may have lost what it knew of the task.
     facts = TaskFacts(end.task_uid, "", True, "", end.time_start) if task is None else task.facts
@@ -76,7 +80,7 @@ def end_from_spool(core: Core, d: Decision, now: float, end: TaskEnded) -> None:
 
 
 def end_unfinished(core: Core, d: Decision, now: float, msg: str) -> None:
-    """The worker is gone: no task of it will end by itself any more. Without `msg` they are forgotten."""
+    """The worker is gone: no task of it will end by itself any more. Without `msg` they are forgotten (zmq-api 5.3)."""
     for task in tuple(core.state.tasks.values()):
         if msg:
             _fail(core, d, now, task, msg)

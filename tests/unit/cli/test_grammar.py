@@ -153,6 +153,8 @@ REQUESTS = [
     ),
     (["task", "result", "u"], "task_result", {"task_uid": "u"}),
     (["task", "status", "u"], "task_status", {"task_uid": "u"}),
+    (["task", "list"], "task_list", {}),
+    (["task", "cancel", "u"], "task_cancel", {"task_uid": "u"}),
     (["kernel", "interrupt"], "kernel_interrupt", {}),
     (["kernel", "interrupt", "plan", "task"], "kernel_interrupt", {"interrupt_plan": True, "interrupt_task": True}),
     (["lock", "environment"], "lock", {"environment": True, "user": "qserver-cli"}),
@@ -167,6 +169,7 @@ REQUESTS = [
 ]
 
 TAKE_LOCK_KEY = {
+    "task_cancel",
     "permissions_reload",
     "permissions_set",
     "history_clear",

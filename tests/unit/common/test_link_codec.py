@@ -178,12 +178,16 @@ def test_a_hello_of_the_release_before_is_understood() -> None:
     fields = ["opening", "token", 3, 77, "host", 1.5, "0.1.0", "ready", 9, ["Snapshot", []], [], 8]
     hello = decode(frame("Hello", fields))
     assert isinstance(hello, messages.Hello)
-    assert (hello.acked_seq, hello.pod_uid) == (8, "")
+    assert (hello.acked_seq, hello.pod_uid, hello.tasks) == (8, "", ())
 
 
 def test_a_hello_is_understood_by_the_release_before_which_knows_fewer_fields() -> None:
-    hello = messages.Hello("o", "t", 1, 2, "h", 1.0, "v", messages.EnvironmentPhase.READY, 1, pod_uid="pod")
+    task = messages.KnownTask("t", "c", background=True, time_start=1.5)
+    hello = messages.Hello(
+        "o", "t", 1, 2, "h", 1.0, "v", messages.EnvironmentPhase.READY, 1, pod_uid="pod", tasks=(task,)
+    )
     kind, fields = msgpack.unpackb(encode(hello))[1:]
     assert kind == "Hello"
-    assert fields[-1] == "pod", "a new field stands at the end, where an older release cuts it off"
-    assert fields[:-1] == msgpack.unpackb(encode(dataclasses.replace(hello, pod_uid="")))[2][:-1]
+    assert fields[-2] == "pod", "a new field stands at the end, where an older release cuts it off"
+    assert fields[-1] == [["KnownTask", ["t", "c", True, 1.5, False]]]
+    assert fields[:-2] == msgpack.unpackb(encode(dataclasses.replace(hello, pod_uid="", tasks=())))[2][:-2]

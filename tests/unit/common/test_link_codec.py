@@ -62,13 +62,13 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     return simple[annotation]
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.one_of([values(kind) for kind in MESSAGES]))
 def test_every_message_comes_back_as_it_was(message: Any) -> None:
     assert decode(encode(message)) == message
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused_with_a_link_error(frame: bytes) -> None:
     try:
@@ -78,7 +78,7 @@ def test_random_bytes_are_refused_with_a_link_error(frame: bytes) -> None:
     assert type(message) in MESSAGES
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(
     st.sampled_from([PROTOCOL_VERSION, 0, 2, "1", None, True]) | JSON_LIKE,
     st.sampled_from([kind.__name__ for kind in MESSAGES]) | JSON_LIKE,
@@ -92,7 +92,7 @@ def test_wrong_values_never_reach_a_handler(version: Any, kind: Any, fields: Any
     assert decode(encode(message)) == message or "nan" in repr(message)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.one_of([values(kind) for kind in MESSAGES]), st.data())
 def test_a_frame_that_was_cut_or_changed_is_refused_or_another_message(message: Any, data: Any) -> None:
     frame = bytearray(encode(message))

@@ -129,7 +129,7 @@ def test_keys_survive_restart_and_kill_and_the_oldest_are_forgotten(
     assert again["item"] == first["item"]
     for number in range(MOST_REQUESTS):
         manager.accepted("queue_item_add_batch", items=[], idempotency_key=f"{number}", **CALLER)
-    manager.stop()
+    manager.kill_everything()
     manager.start()
     assert "repeated" in manager.accepted("queue_item_add_batch", items=[], idempotency_key="0", **CALLER)
     assert "repeated" not in manager.accepted("queue_item_add", request)

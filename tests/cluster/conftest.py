@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from cluster_beamline import Beamline
-from cluster_of_tests import Kubectl, NoCluster, find_kubectl, image_names
+from cluster_of_tests import Kubectl, NoCluster, find_kubectl, image_names, new_namespace
 from helm_charts import find_helm
 from helm_release import Releases
-
-_numbers = itertools.count(1)
+from shared_beamline import SharedBeamline
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +30,6 @@ def images() -> dict[str, str]:
         return image_names()
     except NoCluster as failure:
         pytest.fail(str(failure), pytrace=False)
-
-
-def new_namespace(cluster: Kubectl) -> Kubectl:
-    """kubectl for a new namespace, in which pods can be created."""
-    name = f"test-{os.getpid()}-{next(_numbers)}"
-    cluster("create", "namespace", name)
-    own = cluster.within(name)
-    own.wait("serviceaccount", "default", "create")
-    return own
 
 
 @pytest.fixture
@@ -86,41 +75,18 @@ def own_beamline(new_beamline: Callable[..., Beamline]) -> Beamline:
     return new_beamline().start()
 
 
-class SharedBeamline:
-    """A QueueServer that serves one test after another, until one has spoilt it."""
-
-    def __init__(self, cluster: Kubectl, images: dict[str, str]) -> None:
-        self._cluster = cluster
-        self._images = images
-        self._beamline: Beamline | None = None
-
-    def take(self) -> Beamline:
-        """It as if it were new; or a new one."""
-        if self._beamline is not None and not self._beamline.reusable:
-            self.discard()
-        if self._beamline is None:
-            self._beamline = Beamline(new_namespace(self._cluster), self._images)
-            self._beamline.start()
-        else:
-            self._beamline.reset()
-        return self._beamline
-
-    def discard(self) -> None:
-        """Nobody gets it again."""
-        if self._beamline is not None:
-            self._beamline.disconnect()
-            self._cluster.delete("namespace", self._beamline.cluster.namespace)
-            self._beamline = None
-
-    def explain(self) -> str:
-        """What there is to see of it."""
-        return self._beamline.explain() if self._beamline is not None else "There is no QueueServer."
+@pytest.fixture(scope="module")
+def beamline_spec() -> dict[str, Any]:
+    """What the specification of the module's QueueServer has beyond the usual."""
+    return {}
 
 
 @pytest.fixture(scope="module")
-def shared_beamline(cluster: Kubectl, images: dict[str, str]) -> Iterator[SharedBeamline]:
+def shared_beamline(
+    cluster: Kubectl, images: dict[str, str], beamline_spec: dict[str, Any]
+) -> Iterator[SharedBeamline]:
     """The QueueServer that the tests of a module use one after another."""
-    shared = SharedBeamline(cluster, images)
+    shared = SharedBeamline(cluster, images, beamline_spec)
     yield shared
     shared.discard()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -80,17 +80,16 @@ def public_key(cluster: Kubectl, name: str) -> str:
     return base64.b64decode(secret["data"]["QSERVER_ZMQ_PUBLIC_KEY"]).decode()
 
 
-@pytest.fixture
-def simulated(new_beamline: Callable[..., Beamline]) -> Beamline:
-    """A QueueServer with simulated devices, and a client pod."""
-    return new_beamline().start(environment=SIMULATED)
+@pytest.fixture(scope="module")
+def beamline_spec() -> dict[str, Any]:
+    return {"environment": SIMULATED}
 
 
-def test_the_published_client_and_qserver_need_nothing_but_the_client_secret(simulated: Beamline):
-    cluster, client = simulated.cluster, simulated.client
+def test_the_published_client_and_qserver_need_nothing_but_the_client_secret(beamline: Beamline):
+    cluster, client = beamline.cluster, beamline.client
     pod = cluster.get("pod", client)
     assert pod
-    assert pod["spec"]["containers"][0]["envFrom"] == [{"secretRef": {"name": client_secret(simulated.name)}}]
+    assert pod["spec"]["containers"][0]["envFrom"] == [{"secretRef": {"name": client_secret(beamline.name)}}]
     assert "env" not in pod["spec"]["containers"][0]
     driven = cluster.run_in(client, "/opt/client/bin/python", "-c", DRIVE, seconds=400)
     assert driven.splitlines() == ["count completed", "False"]
@@ -98,12 +97,12 @@ def test_the_published_client_and_qserver_need_nothing_but_the_client_secret(sim
     assert "'exit_status': 'completed'" in seen
     plan = """{"name": "count", "args": [["det1"]]}"""
     assert "'success': True" in cluster.run_in(client, "qserver", "queue", "add", "plan", plan)
-    assert [item["name"] for item in simulated.queue()] == ["count"]
+    assert [item["name"] for item in beamline.queue()] == ["count"]
 
 
-def test_a_client_without_the_right_key_is_not_admitted(simulated: Beamline):
-    cluster, client = simulated.cluster, simulated.client
-    key = public_key(cluster, simulated.name)
+def test_a_client_without_the_right_key_is_not_admitted(beamline: Beamline):
+    cluster, client = beamline.cluster, beamline.client
+    key = public_key(cluster, beamline.name)
     other = zmq.curve_keypair()[0].decode()
 
     def outcome(key: str) -> str:
@@ -117,10 +116,10 @@ def test_a_client_without_the_right_key_is_not_admitted(simulated: Beamline):
     assert "manager_state" in cluster.run_in(client, "qserver", "status")
 
 
-def test_a_laptop_reaches_it_by_forwarded_ports(simulated: Beamline):
-    cluster = simulated.cluster
-    key = public_key(cluster, simulated.name)
-    with forwarded(cluster, simulated.name, CONTROL_PORT, INFO_PORT, ENCRYPTED_INFO_PORT) as ports:
+def test_a_laptop_reaches_it_by_forwarded_ports(beamline: Beamline):
+    cluster = beamline.cluster
+    key = public_key(cluster, beamline.name)
+    with forwarded(cluster, beamline.name, CONTROL_PORT, INFO_PORT, ENCRYPTED_INFO_PORT) as ports:
         with connected(zmq.REQ, ports[CONTROL_PORT], key) as control:
             control.send_json({"method": "status", "params": {}})
             assert control.poll(DEADLINE * 1000)

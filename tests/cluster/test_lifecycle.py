@@ -17,6 +17,9 @@ pytestmark = pytest.mark.timeout(400)
 WORKERS = f"{COMPONENT_LABEL}=worker"
 SMALL = {"requests": {"cpu": "20m"}, "limits": {"memory": "768Mi"}}
 
+FRESH: dict[str, Any] = {"emptyDir": {}}
+"""A home with nothing in it."""
+
 SCRIPT = '''
 import time
 from pathlib import Path
@@ -76,11 +79,16 @@ user_groups:
 }
 
 
+@pytest.fixture(scope="module")
+def beamline_spec() -> dict[str, Any]:
+    return {"permissions": PERMISSIONS}
+
+
 @pytest.fixture
-def beamline(new_beamline: Callable[..., Beamline]) -> Beamline:
-    """A QueueServer with `SCRIPT`, a client beside it, and no open environment."""
-    made = new_beamline()
-    return made.start(permissions=PERMISSIONS, environment={"profile": startup(made, SCRIPT), "resources": SMALL})
+def scripted(beamline: Beamline) -> Beamline:
+    """A QueueServer with `SCRIPT` and a client beside it."""
+    beamline.change(profile=startup(beamline, SCRIPT), resources=SMALL)
+    return beamline
 
 
 def startup(beamline: Beamline, text: str) -> dict[str, Any]:
@@ -93,8 +101,8 @@ def startup(beamline: Beamline, text: str) -> dict[str, Any]:
 # Openings ------------------------------------------------------------------------------------------------------------
 
 
-def test_open_makes_a_pod_and_close_deletes_it_and_home_and_scan_numbers_go_on(beamline: Beamline):
-    cluster = beamline.cluster
+def test_open_makes_a_pod_and_close_deletes_it_and_home_and_scan_numbers_go_on(scripted: Beamline):
+    beamline, cluster = scripted, scripted.cluster
     assert nothing_of_an_opening(beamline)
 
     beamline.open_environment()
@@ -122,7 +130,8 @@ def test_open_makes_a_pod_and_close_deletes_it_and_home_and_scan_numbers_go_on(b
     wait_until(lambda: nothing_of_an_opening(beamline), "nothing of the second opening is left", DEADLINE)
 
 
-def test_destroy_ends_a_worker_that_is_deaf_and_takes_its_pod_with_it(beamline: Beamline):
+def test_destroy_ends_a_worker_that_is_deaf_and_takes_its_pod_with_it(scripted: Beamline):
+    beamline = scripted
     beamline.open_environment()
     beamline.add_plan("block")
     beamline.accepted("queue_start")
@@ -181,13 +190,9 @@ def directory_in_the_image(beamline: Beamline) -> dict[str, Any]:
     ids=["simulated", "configMap", "persistentVolumeClaim", "image"],
 )
 def test_startup_code_comes_from_where_the_specification_says(
-    new_beamline: Callable[..., Beamline],
-    environment: Callable[[Beamline], dict[str, Any]],
-    source: str,
-    plan: tuple[Any, ...],
+    beamline: Beamline, environment: Callable[[Beamline], dict[str, Any]], source: str, plan: tuple[Any, ...]
 ):
-    beamline = new_beamline()
-    beamline.start(permissions=PERMISSIONS, environment={**environment(beamline), "resources": SMALL})
+    beamline.change(**environment(beamline), resources=SMALL, home=FRESH)
     beamline.open_environment()
     assert run_plan(beamline, *plan)["result"]["scan_ids"] == [1]
     queue_server = beamline.cluster.get("queueserver", beamline.name)
@@ -196,12 +201,9 @@ def test_startup_code_comes_from_where_the_specification_says(
 
 
 def test_startup_code_that_fails_is_told_with_its_last_lines_and_the_next_opening_takes_the_mended_one(
-    new_beamline: Callable[..., Beamline],
+    beamline: Beamline,
 ):
-    beamline = new_beamline()
-
-    profile = startup(beamline, "raise ValueError('no such motor')")
-    beamline.start(permissions=PERMISSIONS, environment={"profile": profile, "resources": SMALL})
+    beamline.change(profile=startup(beamline, "raise ValueError('no such motor')"), resources=SMALL)
     beamline.accepted("environment_open")
     failed = beamline.wait_status(lambda status: status["environment_error"], "the opening has failed")
     assert "no such motor" in failed["environment_error"]
@@ -216,11 +218,8 @@ def test_startup_code_that_fails_is_told_with_its_last_lines_and_the_next_openin
 # What is in the pod --------------------------------------------------------------------------------------------------
 
 
-def test_what_a_plan_prints_is_in_the_log_of_the_pod_and_on_the_info_socket(new_beamline: Callable[..., Beamline]):
-    beamline = new_beamline()
-    beamline.start(
-        permissions=PERMISSIONS, environment={"profile": startup(beamline, SCRIPT + SPEAKING_PLAN), "resources": SMALL}
-    )
+def test_what_a_plan_prints_is_in_the_log_of_the_pod_and_on_the_info_socket(beamline: Beamline):
+    beamline.change(profile=startup(beamline, SCRIPT + SPEAKING_PLAN), resources=SMALL)
     beamline.open_environment()
     cluster = beamline.cluster
     listen = f'/opt/client/bin/python -u -c "{LISTEN}" > /tmp/heard 2>&1 &'
@@ -248,8 +247,7 @@ while True: print(manager.console_monitor.next_msg(60)['msg'])
 """
 
 
-def test_the_pod_is_what_the_template_says_and_restricted(new_beamline: Callable[..., Beamline]):
-    beamline = new_beamline()
+def test_the_pod_is_what_the_template_says_and_restricted(beamline: Beamline):
     settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"COLOUR": "blue"}}
     beamline.cluster.apply(settings)
     template = {
@@ -269,7 +267,7 @@ def test_the_pod_is_what_the_template_says_and_restricted(new_beamline: Callable
         "profile": startup(beamline, SCRIPT),
         "podTemplate": {"spec": {"hostAliases": [{"ip": "10.1.2.3", "hostnames": ["ioc"]}]}},
     }
-    beamline.start(permissions=PERMISSIONS, environment=template)
+    beamline.change(**template)
     beamline.open_environment()
 
     pod = beamline.cluster.get("pod", beamline.environment)

@@ -83,6 +83,7 @@ class Beamline:
         self.client = f"{name}-client"
         self.manager_pod = manager_pod(name)
         self._relay: subprocess.Popen[str] | None = None
+        self._base: dict[str, Any] = {}
         self._old_diary = False
         self.reusable = True
         """That `reset` can bring it back: no more was changed than the environment."""
@@ -92,6 +93,9 @@ class Beamline:
     def apply(self, **spec: Any) -> None:
         """Apply the QueueServer; what `spec` names replaces the field of the same name."""
         self.reusable = self.reusable and spec.keys() <= {"environment"}
+        self._apply(**spec)
+
+    def _apply(self, **spec: Any) -> None:
         profile = f"{self.name}-profile"
         self.cluster.apply(
             {
@@ -108,13 +112,28 @@ class Beamline:
             },
         )
 
+    def change(self, **environment: Any) -> None:
+        """Change the environment, and wait until the operator knows it: the next opening is made of it."""
+        self._apply(**{**self._base, "environment": self.environment_with(**environment)})
+        self.wait_observed()
+
+    def wait_observed(self) -> None:
+        """Wait until the operator knows the specification as it is now."""
+
+        def observed() -> bool:
+            found = self.cluster.get("queueserver", self.name) or {}
+            return bool(found) and found["status"]["observedGeneration"] >= found["metadata"]["generation"]
+
+        wait_until(observed, "the operator has seen the specification", DEADLINE)
+
     def environment_with(self, **fields: Any) -> dict[str, Any]:
         """The field `environment` of the specification with more in it."""
         return {"profile": {"configMap": {"name": f"{self.name}-profile"}}, **fields}
 
     def start(self, *, client: dict[str, Any] | None = None, **spec: Any) -> Self:
         """Apply the QueueServer and its client, and wait until both are ready. `client`: more of its pod's spec."""
-        self.apply(**spec)
+        self._base = spec
+        self._apply(**spec)
         self.start_client(**client or {})
         self.wait_ready()
         return self
@@ -133,7 +152,7 @@ class Beamline:
 
     def reset(self) -> None:
         """Bring it back to what `start` made of it, for the next test: nothing of the last one is left."""
-        self.apply()
+        self._apply(**self._base)
         if self.status()["worker_environment_exists"]:
             self.accepted("environment_destroy")
         self.wait_closed()
@@ -143,6 +162,7 @@ class Beamline:
             self.accepted(method)
         wait_until(lambda: not self.environments(), "no environment is left", DEADLINE)
         self.cluster("delete", "events", "--all")
+        self.wait_observed()
         self.wait_ready()
         self._old_diary = True
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -21,6 +22,8 @@ OUTPUT = ROOT / "build" / "cluster"
 KUBECONFIG_VARIABLE = "QUEUESERVER_TEST_KUBECONFIG"
 ANSWER = 10.0
 """Seconds within which the API server of a cluster that can be used answers."""
+
+_numbers = itertools.count(1)
 
 Manifest = Mapping[str, Any]
 
@@ -97,6 +100,15 @@ class Kubectl:
 @cache
 def _reader(program: Path, kubeconfig: Path) -> Reader:
     return Reader([str(program), "--kubeconfig", str(kubeconfig)])
+
+
+def new_namespace(cluster: Kubectl) -> Kubectl:
+    """kubectl for a new namespace, in which pods can be created."""
+    name = f"test-{os.getpid()}-{next(_numbers)}"
+    cluster("create", "namespace", name)
+    own = cluster.within(name)
+    own.wait("serviceaccount", "default", "create")
+    return own
 
 
 def find_kubectl() -> Kubectl:

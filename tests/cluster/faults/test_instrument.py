@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Iterator
 
 import pytest
 
 from cluster_beamline import DEADLINE, Beamline
+from cluster_of_tests import Kubectl
 from deadline import wait_until
 from faults_of_cluster import holder
+from helm_release import Releases
+from shared_beamline import SharedBeamline
 
 pytestmark = pytest.mark.timeout(500)
 
-Make = Callable[[str], Beamline]
+INSTRUMENT = f"hutch {uuid.uuid4()}"
 
 
-def two_branches(new_beamline: Make, **environment: object) -> tuple[Beamline, Beamline]:
-    """Two QueueServers with one instrument of this test's own; the first one has an open environment."""
-    first, second = new_beamline("first"), new_beamline("second")
-    instrument = f"{first.cluster.namespace} hutch"
-    first.start(instrument=instrument)
+@pytest.fixture(scope="module")
+def shared(cluster: Kubectl, images: dict[str, str]) -> Iterator[list[SharedBeamline]]:
+    """Two QueueServers with one instrument of these tests' own."""
+    both = [SharedBeamline(cluster, images, {"instrument": INSTRUMENT}, name) for name in ("first", "second")]
+    yield both
+    for one in both:
+        one.discard()
+
+
+@pytest.fixture
+def branches(operator: Releases, shared: list[SharedBeamline]) -> tuple[Beamline, Beamline]:
+    """The two; the first one has an open environment."""
+    first, second = (one.take() for one in shared)
     first.open_environment()
-    second.start(instrument=instrument, environment=second.environment_with(**environment))
     return first, second
 
 
@@ -48,18 +59,18 @@ def environment_of(beamline: Beamline) -> str:
     return next((name for name in names if name.startswith(f"{beamline.name}-")), "")
 
 
-def test_the_second_opens_when_the_first_is_closed(new_beamline: Make):
-    first, second = two_branches(new_beamline)
+def test_the_second_opens_when_the_first_is_closed(branches: tuple[Beamline, Beamline]):
+    first, second = branches
     name = waits_for_the_holder(first, second)
     first.close_environment()
     status = second.wait_idle()
     assert status["worker_environment_exists"], status["environment_error"]
     assert environment_of(second) == name
-    assert name in holder(second, f"{second.cluster.namespace} hutch")
+    assert name in holder(second, INSTRUMENT)
 
 
-def test_the_second_opens_when_the_first_is_dead_and_not_before(new_beamline: Make):
-    first, second = two_branches(new_beamline)
+def test_the_second_opens_when_the_first_is_dead_and_not_before(branches: tuple[Beamline, Beamline]):
+    first, second = branches
     waits_for_the_holder(first, second)
     first.cluster.delete("pod", environment_of(first))
     first.wait_closed()
@@ -67,8 +78,9 @@ def test_the_second_opens_when_the_first_is_dead_and_not_before(new_beamline: Ma
     assert status["worker_environment_exists"], status["environment_error"]
 
 
-def test_the_second_fails_at_its_deadline_and_names_the_holder(new_beamline: Make):
-    first, second = two_branches(new_beamline, openingDeadlineSeconds=15)
+def test_the_second_fails_at_its_deadline_and_names_the_holder(branches: tuple[Beamline, Beamline]):
+    first, second = branches
+    second.change(openingDeadlineSeconds=15)
     waits_for_the_holder(first, second)
     status = second.wait_closed()
     assert environment_of(first) in status["environment_error"]

@@ -73,7 +73,7 @@ def test_a_worker_process_that_is_killed_says_so(open_beamline: Beamline):
 
 def test_a_worker_that_takes_too_much_memory_is_oom_killed(beamline: Beamline):
     small: dict[str, Any] = {"resources": {"limits": {"memory": "256Mi"}}}
-    beamline.apply(environment=beamline.environment_with(**small))
+    beamline.change(**small)
     beamline.open_environment()
     uid = beamline.add_plan("take_memory")
     beamline.add_plan("mark", "after")
@@ -86,7 +86,7 @@ def test_a_worker_pod_that_the_kubelet_evicts_says_evicted(beamline: Beamline):
         "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}],
         "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
     }
-    beamline.apply(environment=beamline.environment_with(**scratch))
+    beamline.change(**scratch)
     beamline.open_environment()
     uid = beamline.run_held_plan("after")
     beamline.in_worker("dd", "if=/dev/zero", "of=/scratch/file", "bs=1M", "count=8")

@@ -35,6 +35,7 @@ CHANGING = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UID"),
     (re.compile(r"\bdemo-[0-9a-f]{10}\b"), "demo-OPENING"),
     (re.compile(r"\bdemo-http-[0-9a-z]+-[0-9a-z]{5}\b"), "demo-http-POD"),
+    (re.compile(r"\b1\d{9}\.\d+"), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+"), "TIME"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?"), "TIME"),
     (re.compile(r"(?<= )\d+[smh](\d+[sm])?(?= |$)"), "AGE"),

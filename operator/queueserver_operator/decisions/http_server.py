@@ -10,7 +10,7 @@ from queueserver_operator import names
 from queueserver_operator.build.http import KEYS, http_claim, http_objects
 from queueserver_operator.build.parts import digest
 from queueserver_operator.build.small import key_secret
-from queueserver_operator.conditions import HTTP_UNAVAILABLE, Cause, Condition, Trouble
+from queueserver_operator.conditions import HTTP_UNAVAILABLE, ROLLOUT_PENDING, Cause, Condition, Trouble
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.pod_trouble import pod_trouble
 from queueserver_operator.http_spec import HttpSpec
@@ -43,9 +43,14 @@ def http_creations(context: Context) -> Iterator[Chain]:
 
 
 def http_conditions(context: Context) -> tuple[Condition, ...]:
-    """Whether clients can reach the HTTP server; nothing while they can or while it is starting."""
-    cause = _trouble(context)
-    return () if cause is None else (Condition(HTTP_UNAVAILABLE, True, cause),)
+    """What keeps clients from the HTTP server, or a server with new settings from coming; nothing while all is well."""
+    trouble = _trouble(context)
+    if trouble is None:
+        return ()
+    if not any(_serves(pod) for pod in _living(context)):
+        return (Condition(HTTP_UNAVAILABLE, True, trouble),)
+    message = f"The HTTP server runs with earlier settings. {trouble.message}"
+    return (Condition(ROLLOUT_PENDING, True, Cause(trouble.reason, message)),)
 
 
 def belongs_to_http(queue_server: str, kind: str, name: str) -> bool:
@@ -59,7 +64,7 @@ def _revision(context: Context, http: HttpSpec) -> str:
     return digest([config_map.revision if config_map else "", control.public_key if control else ""])
 
 
-def _trouble(context: Context) -> Cause | None:
+def _trouble(context: Context) -> Trouble | None:
     http, observed = context.http, context.observed
     if http is None:
         return None
@@ -89,12 +94,14 @@ def _named_secrets(http: HttpSpec) -> Iterator[tuple[str, str]]:
 
 
 def _trouble_of_pods(context: Context) -> Trouble | None:
-    """The first trouble of a pod that does not serve, unless others do."""
-    living = [pod for pod in context.observed.http_pods if not pod.gone and not pod.deleting]
-    if any(_serves(pod) for pod in living):
-        return None
-    troubles = (pod_trouble(pod, context.observed, context.now) for pod in living)
+    """The first trouble of a pod that does not serve."""
+    waiting = [pod for pod in _living(context) if not _serves(pod)]
+    troubles = (pod_trouble(pod, context.observed, context.now) for pod in waiting)
     return next((trouble for trouble in troubles if trouble is not None), None)
+
+
+def _living(context: Context) -> list[Pod]:
+    return [pod for pod in context.observed.http_pods if not pod.gone and not pod.deleting]
 
 
 def _serves(pod: Pod) -> bool:

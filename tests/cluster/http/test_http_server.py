@@ -205,16 +205,15 @@ def test_settings_that_cannot_be_used_are_told_and_the_manager_is_not_concerned(
     beamline.apply(environment=SIMULATED, http=wrong)
     with server.client(Authorization=f"ApiKey {server.key}") as client:
         assert client.get("/api/status").status_code == 200  # the server before it answers on
-    wait_until(lambda: "nomodule" in _newest_log(cluster), "the new server says what is wrong", 2 * DEADLINE)
+        wait_until(
+            lambda: "nomodule" in str(beamline.condition("queueserver", beamline.name, "RolloutPending")),
+            "the QueueServer says what is wrong",
+            2 * DEADLINE,
+        )
+        assert client.get("/api/status").status_code == 200
     beamline.apply(environment=SIMULATED)
     wait_until(lambda: cluster.get("deployment", server.name) is None, "it is gone", DEADLINE)
     after = cluster.get("pod", beamline.manager_pod)
     assert manager
     assert after
     assert after["metadata"]["uid"] == manager["metadata"]["uid"]
-
-
-def _newest_log(cluster: Kubectl) -> str:
-    pods = cluster.find("pods", "queueserver.blueskyproject.io/component=http")
-    newest = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
-    return cluster("logs", newest["metadata"]["name"], check=False)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +17,7 @@ import pytest
 import zmq
 
 from contract_manager import ContractManager
+from process_table import free_ports
 from queueserver_http.routes import MANAGER_ROUTES
 from running_http_server import KEY, RunningHttpServer
 
@@ -302,3 +306,32 @@ def test_a_file_sets_address_prefix_group_and_metrics(
         item = {"item_type": "instruction", "name": "queue_stop"}
         assert client.post("/api/queue/item/add", json={"item": item}).json()["item"]["user_group"] == "test_user"
         assert client.get("/metrics").status_code in (401, 404)
+
+
+@pytest.mark.row("http-api", "the application in a uvicorn of one's own")
+def test_the_application_can_be_run_by_uvicorn(manager: ContractManager, tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    log = tmp_path / "log"
+    environment = os.environ | {
+        "QSERVER_ZMQ_CONTROL_ADDRESS": manager.control_address,
+        "QSERVER_ZMQ_INFO_ADDRESS": manager.info_address,
+        "QSERVER_HTTP_SERVER_SINGLE_USER_API_KEY": KEY,
+    }
+    command = [sys.executable, "-m", "uvicorn", "queueserver_http.server:app", f"--port={port}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 45
+        while True:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            try:
+                answer = httpx.get(f"http://127.0.0.1:{port}/api/status", headers=HEADERS)
+                break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        assert answer.json()["manager_state"] == "idle"
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert "Traceback" not in log.read_text()

@@ -212,6 +212,25 @@ def test_a_server_that_ends_again_and_again_is_told_and_the_manager_stays_ready(
     assert some.condition("HttpUnavailable") == ("", "", "")
 
 
+def test_new_settings_that_fail_are_told_while_the_server_before_them_answers_on():
+    some = with_http()
+    some.start_manager()
+    some.manager_says()
+    run_server(some)
+    template = some.get("Deployment", "q-http")["spec"]["template"]
+    some.put("Pod", "q-http-2", {"metadata": template["metadata"], "spec": {**template["spec"], "nodeName": "node-1"}})
+    ended = {"terminated": {"exitCode": 2, "message": "nomodule cannot be imported"}}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    some.set_containers("q-http-2", http={"state": waiting, "restartCount": 3, "lastState": ended})
+    some.settle()
+    assert some.condition("HttpUnavailable") == ("", "", "")
+    status, reason, message = some.condition("RolloutPending")
+    assert (status, reason) == ("True", "CrashLoop")
+    assert message.startswith("The HTTP server runs with earlier settings.")
+    assert "nomodule" in message
+    assert some.condition("Ready")[0] == "True"
+
+
 def test_a_manifest_that_is_refused_concerns_the_http_server_alone():
     some = with_http()
     some.start_manager()

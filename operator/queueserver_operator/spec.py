@@ -88,6 +88,12 @@ class Manager:
 
     pod: PodSettings
     log_level: str
+    root_submits: bool = True
+    metadata_keys: tuple[str, ...] = ()
+    """Empty: all of the RunEngine's metadata may be read."""
+    history_limit: int | None = None
+    """None: the manager's own default."""
+    audit_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +305,10 @@ class QueueServerSpec:
             manager=Manager(
                 PodSettings.parse(manager, _MANAGER_RESOURCES),
                 log_level=text(manager, "logLevel") or "NORMAL",
+                root_submits=flag(manager, "rootSubmits", default=True),
+                metadata_keys=texts(manager, "metadataKeys"),
+                history_limit=integer(manager, "historyLimit", default=-1) if "historyLimit" in manager else None,
+                audit_limit=integer(manager, "auditLimit", default=-1) if "auditLimit" in manager else None,
             ),
             redis=_redis(mapping(spec, "redis")),
             storage=Storage(

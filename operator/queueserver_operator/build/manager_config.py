@@ -71,6 +71,9 @@ def manager_config(spec: QueueServerSpec) -> dict[str, Any]:
             "import_upstream": False,
         },
     }
+    config["service"] |= _records(spec)
+    if spec.manager.metadata_keys:
+        config["worker"] = {"permitted_re_metadata_keys": list(spec.manager.metadata_keys)}
     if startup:
         config["startup"] = startup
     config["operation"] = {"console_logging_level": spec.manager.log_level}
@@ -90,3 +93,10 @@ def manager_config(spec: QueueServerSpec) -> dict[str, Any]:
         "token_dir": TOKEN_DIR,
     }
     return config
+
+
+def _records(spec: QueueServerSpec) -> dict[str, Any]:
+    """What differs from the manager's own defaults: images of an older release need not know the rest."""
+    found: dict[str, Any] = {} if spec.manager.root_submits else {"root_submits": False}
+    limits = {"history_limit": spec.manager.history_limit, "audit_limit": spec.manager.audit_limit}
+    return found | {name: limit for name, limit in limits.items() if limit is not None}

@@ -58,6 +58,14 @@ def test_the_configuration_file_alone_suffices(tmp_path: Path, keys: dict[str, P
     assert check_startup(settings) == []
 
 
+def test_records_and_permissions_may_be_settled_in_a_cluster_too(tmp_path: Path, keys: dict[str, Path]) -> None:
+    text = "service:\n  history_limit: 0\n  audit_limit: 500\n  root_submits: false\n"
+    text += "worker:\n  permitted_re_metadata_keys: [/scan_id, /sample/name]\n"
+    settings = load(tmp_path, config(keys) + text)
+    assert (settings.history_limit, settings.audit_limit, settings.root_submits) == (0, 500, False)
+    assert settings.permitted_re_metadata_keys == ("/scan_id", "/sample/name")
+
+
 def test_no_key_is_shown(tmp_path: Path, keys: dict[str, Path]) -> None:
     settings = load(tmp_path, config(keys))
     assert keys["private_key"].read_text() not in settings.describe()

@@ -116,7 +116,7 @@ def test_manager_worker_and_http_server_have_the_same_settings_of_pods():
     manager, worker, http = (spec[name]["properties"] for name in ("manager", "environment", "http"))
     shared = manager.keys() & worker.keys()
     assert len(shared) > 20
-    assert shared == manager.keys() - {"logLevel"}
+    assert shared == manager.keys() - {"logLevel", "historyLimit", "auditLimit", "metadataKeys", "rootSubmits"}
     assert shared <= http.keys()
 
 

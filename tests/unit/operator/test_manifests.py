@@ -126,6 +126,16 @@ def test_an_external_redis_has_no_sidecar():
     assert config["network"]["redis_name_prefix"] == "id21"
 
 
+def test_what_is_said_of_records_and_permissions_is_in_the_managers_configuration_and_nothing_else():
+    config = yaml.safe_load(of_kind("everything", "ConfigMap")[0]["data"]["config.yml"])
+    said = {"history_limit": 0, "audit_limit": 500, "root_submits": False}
+    assert {name: config["service"][name] for name in said} == said
+    assert config["worker"] == {"permitted_re_metadata_keys": ["/scan_id", "/sample/name"]}
+    plain = yaml.safe_load(of_kind("simulated", "ConfigMap")[0]["data"]["config.yml"])
+    assert plain["service"].keys() == config["service"].keys() - said.keys()
+    assert "worker" not in plain
+
+
 # Pieces --------------------------------------------------------------------------------------------------------------
 
 

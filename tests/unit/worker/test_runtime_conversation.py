@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,13 @@ def test_an_outgoing_message_stays_the_same_until_it_was_sent(talk: Talk) -> Non
     assert first is not None
     assert again is not None
     assert first.frame == again.frame
+
+
+def test_without_a_connection_there_is_nothing_to_wake_for(talk: Talk) -> None:
+    talk.conversation.disconnected(talk.now)
+    talk.now += 10 * HEARTBEAT_PERIOD
+    assert talk.conversation.next_outgoing(talk.now) is None
+    assert talk.conversation.wake_at() == math.inf
 
 
 def test_a_heartbeat_is_due_every_second(talk: Talk) -> None:

@@ -7,6 +7,7 @@ snapshot and console text. A new connection begins anew, so nothing that was los
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -173,7 +174,9 @@ class Conversation:
         self._console_due = 0.0
 
     def wake_at(self) -> float:
-        """Monotonic time at which there may be something to say without anything having happened."""
+        """Monotonic time at which there may be something to say without anything having happened; `inf`: never."""
+        if not self._connected:
+            return math.inf
         if self._welcomed and self._console:
             return min(self._heartbeat_due, self._console_due)
         return self._heartbeat_due

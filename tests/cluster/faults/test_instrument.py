@@ -80,7 +80,18 @@ def test_the_second_opens_when_the_first_is_dead_and_not_before(branches: tuple[
 
 def test_the_second_fails_at_its_deadline_and_names_the_holder(branches: tuple[Beamline, Beamline]):
     first, second = branches
+    # The deadline is a setting of the manager as well, which is replaced for it.
+    before = second.cluster.get("pod", second.manager_pod)
+    assert before
     second.change(openingDeadlineSeconds=15)
+    second.reusable = False
+
+    def replaced() -> bool:
+        found = second.cluster.get("pod", second.manager_pod)
+        return bool(found) and found["metadata"]["uid"] != before["metadata"]["uid"]
+
+    wait_until(replaced, "another manager is there", DEADLINE)
+    second.wait_ready()
     waits_for_the_holder(first, second)
     status = second.wait_closed()
     assert environment_of(first) in status["environment_error"]

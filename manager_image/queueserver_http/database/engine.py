@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
+
+from queueserver_http.database.tables import REVISION, VERSION_TABLE
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 0x71736D67
@@ -18,7 +21,6 @@ _LOCK = 0x71736D67
 
 _BUSY_S = 10
 """Seconds that a statement waits for another process that writes to the same SQLite file."""
-
 
 _CONNECT_S = 10
 """Seconds for a connection to PostgreSQL."""
@@ -54,10 +56,36 @@ def migrate(connection: Connection) -> None:
     """Bring the tables up to date, within the transaction of the connection."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    if _revision(connection) == REVISION:
+        return
+    # Only a database that is new or old needs it: it takes 11 MB.
+    from alembic import command
+    from alembic.util import CommandError
+
+    config = migrations()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise DatabaseError(
+            "The database has been changed by a newer version of this server; use that one, or another database."
+        ) from None
+
+
+def migrations() -> Config:
+    """Alembic's configuration of the migrations."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision of the tables; None for a database without them."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
 
 
 def _url(uri: str) -> URL:

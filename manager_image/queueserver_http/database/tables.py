@@ -5,6 +5,11 @@ from __future__ import annotations
 from sqlalchemy import JSON, ForeignKey, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+REVISION = "0001"
+"""The newest of the migrations; a database with it is up to date."""
+
+VERSION_TABLE = "qs_alembic_version"
+
 
 class Base(DeclarativeBase):
     """All tables of the server; the prefix lets them share a database."""

@@ -2,9 +2,7 @@
 
 from alembic import context
 
-from queueserver_http.database.tables import Base
-
-VERSION_TABLE = "qs_alembic_version"
+from queueserver_http.database.tables import VERSION_TABLE, Base
 
 context.configure(
     connection=context.config.attributes["connection"],

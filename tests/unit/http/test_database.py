@@ -1,0 +1,44 @@
+"""The tables of accounts: made, found up to date, and left alone when a newer server has changed them."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from queueserver_http.database.engine import DatabaseError, migrations, open_database
+from queueserver_http.database.tables import REVISION, VERSION_TABLE
+
+OPEN = """
+import sys
+from queueserver_http.database.engine import open_database
+open_database(sys.argv[1]).dispose()
+print("alembic" in sys.modules)
+"""
+
+
+def test_the_newest_migration_is_the_one_that_is_named() -> None:
+    assert ScriptDirectory.from_config(migrations()).get_heads() == [REVISION]
+
+
+def test_the_migrations_are_loaded_only_where_there_is_something_to_do(tmp_path: Path) -> None:
+    def open_once() -> str:
+        command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path}/a.sqlite"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert [open_once(), open_once()] == ["True", "False"]
+
+
+def test_a_database_of_a_newer_server_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/a.sqlite"
+    open_database(uri).dispose()
+    database = sqlite3.connect(tmp_path / "a.sqlite")
+    database.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    database.commit()
+    database.close()
+    with pytest.raises(DatabaseError, match="changed by a newer version of this server"):
+        open_database(uri)

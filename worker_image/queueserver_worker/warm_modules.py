@@ -61,6 +61,7 @@ SIMULATED_PROFILE_WARM_MODULES: tuple[str, ...] = (
     "bluesky.preprocessors",
     "ophyd",
     "ophyd.sim",
+    "ophyd_async",  # every RunEngine imports it, where it is installed, to note its version
 )
 """Everything that the simulated profile imports. They read the environment and start threads: an interpreter that has
 imported them may only open the simulated profile, in the environment variables it was started with."""

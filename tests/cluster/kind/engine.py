@@ -37,7 +37,10 @@ class Engine:
         """Remove the images of one repository but `current` and the newest ones; those that a container uses stay."""
         repository = current.rsplit(":", 1)[0]
         listing = ["images", "--filter", f"reference={repository}", "--format", "{{.Repository}}:{{.Tag}}"]
-        names = self.run(*listing, failure=f"{self.program} does not tell its images.").split()
+        try:
+            names = self.run(*listing, failure=f"{self.program} does not tell its images.").split()
+        except CannotContinue:
+            return  # somebody else removes images at this moment: old ones can go at another time
         for name in set(names[kept:]) - {current}:
             succeeds([self.program, "rmi", name], environment=self.environment)
 

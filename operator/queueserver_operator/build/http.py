@@ -113,6 +113,8 @@ def _service(spec: QueueServerSpec, http: HttpSpec) -> dict[str, Any]:
         "metadata": about,
         "spec": {
             "type": http.service_type,
+            # Tickets for websockets are known to the server that made them.
+            "sessionAffinity": "ClientIP" if http.replicas > 1 else "None",
             "selector": _selector(spec),
             "ports": [{"name": _PORT, "port": HTTP_PORT, "targetPort": _PORT, "protocol": "TCP"}],
         },

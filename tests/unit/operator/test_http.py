@@ -147,6 +147,7 @@ def test_several_servers_share_an_external_database():
     assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert volume(some, "database")["secret"]["items"] == [{"key": "address", "path": "uri"}]
     assert not some.has("PersistentVolumeClaim", "q-http")
+    assert some.get("Service", "q-http")["spec"]["sessionAffinity"] == "ClientIP"
 
 
 # Security ------------------------------------------------------------------------------------------------------------

@@ -171,3 +171,34 @@ def test_the_configuration_file_has_the_same_settings(start_manager: START, tmp_
     manager.open_environment()
     assert manager.accepted("re_metadata")["re_metadata"]["metadata_key"] == "metadata_value"
     manager.stop()
+
+
+SCRIPT = """
+from bluesky_queueserver import is_re_worker_active, register_device, register_plan
+from bluesky_queueserver.manager.profile_tools import set_user_ns
+
+assert is_re_worker_active()
+register_device("uploaded", exclude=True)
+uploaded = det
+shown = det
+
+
+@set_user_ns
+def uploaded_plan(user_ns):
+    yield from user_ns["count"]([user_ns["shown"]])
+"""
+
+
+@pytest.mark.row("plans-and-permissions", "helpers for scripts")
+def test_the_helpers_of_the_package_are_found_by_scripts(start_manager: START) -> None:
+    manager = start_manager(startup_files={"00.py": RUN_ENGINE + PLANS})
+    manager.open_environment()
+    uid = manager.accepted("script_upload", script=SCRIPT)["task_uid"]
+    manager.wait_idle()
+    result = manager.accepted("task_result", task_uid=uid)["result"]
+    assert result["success"], result["traceback"]
+    devices = manager.accepted("devices_existing")["devices_existing"]
+    assert ("shown" in devices, "uploaded" in devices) == (True, False)
+    manager.run(plan("uploaded_plan"))
+    assert manager.history[0]["result"]["exit_status"] == "completed"
+    manager.stop()

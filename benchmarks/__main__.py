@@ -23,6 +23,7 @@ from benchmarks.sections import (
     environment,
     history,
     http,
+    http_streams,
     plans,
     queue,
     status,
@@ -40,6 +41,7 @@ SECTIONS = {
     "environment": environment,
     "console": console,
     "http": http,
+    "http-streams": http_streams,
     "durability": durability,
 }
 BUILD = ROOT / "build"

@@ -64,6 +64,8 @@ FIGURES = (
     Figure("http.add.8", "HTTP `POST /api/queue/item/add`, 8 connections", PER_S, at_least(1500)),
     Figure("http.get.10000", "HTTP `GET /api/queue/get`, 10,000 queued", MS, at_most(20)),
     Figure("http.memory", "HTTP server resident memory, idle", MB, at_most(70)),
+    Figure("http.websockets", "Lines that the worst of 500 websockets got, of 5,000 in 5 s", "", at_least(5000), min),
+    Figure("http.websockets.memory", "HTTP server resident memory with 500 websockets", MB, at_most(250)),
     Figure("durable.add", "`queue_item_add`, every write forced to disk", PER_S, None),
     Figure("durable.noop", "No-op plans, every write forced to disk", PLANS_PER_S, None),
     Figure("memory.empty", "Manager resident memory, empty", MB, at_most(60)),

@@ -23,3 +23,12 @@ def print_lines(number: int):
     for i in range(1, number):
         print(f"LINE {i}")
     yield from bps.null()
+
+
+def print_steadily(seconds: int, per_second: int):
+    """Print so many numbered lines in each second."""
+    ticks = 20
+    for tick in range(seconds * ticks):
+        for i in range(per_second // ticks):
+            print(f"LINE {tick * (per_second // ticks) + i}")
+        yield from bps.sleep(1 / ticks)

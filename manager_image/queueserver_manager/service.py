@@ -354,7 +354,9 @@ class Service:
 def _announce(method: str, outcome: Decision | Work) -> None:
     """Say in the log what a request brings about; the words are those of the contract's console."""
     text = METHODS[method].announcement if method in METHODS else ""
-    if text and isinstance(outcome, Decision) and (outcome.awaits or (outcome.reply or {}).get("success")):
+    if not text or not isinstance(outcome, Decision) or outcome.repeated:
+        return
+    if outcome.awaits or (outcome.reply or {}).get("success"):
         _log.info("%s", text)
 
 

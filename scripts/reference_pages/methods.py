@@ -42,11 +42,12 @@ _ADDED = """\
   seconds since 1970, both included. `exit_status` is one of those in `result`.
 - Methods that edit the queue take `expect_queue_uid`: they are refused with the code `queue_changed` when the
   `plan_queue_uid` is another one by then, so that two clients do not undo each other's edits.
-- `queue_item_add`, `queue_item_add_batch` and `queue_item_execute` take `idempotency_key`, a text of the client's
-  choice (1 to 200 characters, for example a UUID). A client that got no reply sends the same request with the same
-  key again: it is carried out once, and the second reply is that of the first, with `repeated` and the present
-  `qsize`. A key that came with another request is refused with the code `key_used_otherwise`. The last 1,000 keys are
-  remembered, also by the next manager. `lock_key` and `expect_queue_uid` may differ.
+- `queue_item_add`, `queue_item_add_batch`, `queue_item_execute`, `function_execute` and `script_upload` take
+  `idempotency_key`, a text of the client's choice (1 to 200 characters, for example a UUID). A client that got no reply
+  sends the same request with the same key again: it is carried out once, and the second reply is that of the first,
+  with `repeated` and the present `qsize`. A key that came with another request is refused with the code
+  `key_used_otherwise`. The last 1,000 keys are remembered, also by the next manager. `lock_key` and
+  `expect_queue_uid` may differ.
 - Messages of the topic `QS_Console` have a number, `seq`, that grows by one; a manager that starts begins with a higher
   one than any before it. `console_get` answers the messages that are kept (about a million characters), also when
   nothing is published: `after` names the last message that the client has. When `first_seq` is more than one higher

@@ -49,6 +49,22 @@ def test_an_item_that_is_executed_at_once_runs_once(manager: ContractManager) ->
     assert manager.wait_idle()["items_in_history"] == 1
 
 
+def test_functions_and_scripts_are_executed_once(manager: ContractManager) -> None:
+    function = {"item": {"item_type": "function", "name": "function_sleep", "args": [0]}, **CALLER}
+    for method, request in (("function_execute", function), ("script_upload", {"script": "calls = 1"})):
+        request = request | {"idempotency_key": method}
+        first = manager.accepted(method, request)
+        manager.wait_status(lambda s: s["manager_state"] == "idle")
+        ended = manager.accepted("task_list")["tasks"]
+        again = manager.accepted(method, request)
+        assert again["repeated"] is True
+        assert without_marks(again) == without_marks(first)
+        assert manager.wait_idle()["manager_state"] == "idle"
+        assert manager.accepted("task_list")["tasks"] == ended
+        other = {"script": "calls = 2"} if "script" in request else {"user": "Somebody else"}
+        assert manager.refusal_code(method, request | other) == "key_used_otherwise"
+
+
 def test_the_reply_stays_the_same_whatever_became_of_the_item(closed_manager: ContractManager) -> None:
     request = {"item": QUICK, "idempotency_key": "removed", **CALLER}
     first = closed_manager.accepted("queue_item_add", request)

@@ -41,12 +41,12 @@ SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "environment_update": (ERROR, ["run_in_background", "lock_key"], {"task_uid": None}),
     "script_upload": (
         ERROR,
-        ["script", "update_lists", "update_re", "run_in_background", "lock_key"],
+        ["script", "update_lists", "update_re", "idempotency_key", "run_in_background", "lock_key"],
         {"task_uid": None},
     ),
     "function_execute": (
         ERROR,
-        ["item", "user_group", "user", "run_in_background", "lock_key"],
+        ["item", "user_group", "user", "idempotency_key", "run_in_background", "lock_key"],
         {"item": None, "task_uid": None},
     ),
     "task_status": (ERROR, ["task_uid"], {"task_uid": None, "status": None}),

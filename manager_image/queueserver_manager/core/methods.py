@@ -222,6 +222,7 @@ _TABLE = (
         _SCRIPT,
         _flag("update_lists", True),
         _flag("update_re", False),
+        _REPEAT,
     ),
     _task(
         "function_execute",
@@ -229,6 +230,7 @@ _TABLE = (
         "Starting execution of a function ...",
         _ITEM,
         *_CALLER,
+        _REPEAT,
         item=None,
     ),
     _information("task_status", "How far a task, or each of several, has come.", _TASK_UIDS, prefix=_ERROR, **_NO_TASK),

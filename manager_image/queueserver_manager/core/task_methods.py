@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from queueserver_common.link.messages import CallFunction, CancelTask, RunScript
-from queueserver_manager.core import items, tasks
+from queueserver_manager.core import items, repeats, tasks
 from queueserver_manager.core.control_methods import check_attached, tell_and_wait
 from queueserver_manager.core.decision import Decision, Refusal, Reply, TaskResultQuery, success
 from queueserver_manager.core.model import EnvironmentStage
@@ -25,10 +25,16 @@ _ITEM_TYPES = ("function",)
 
 def script_upload(core: Core, params: Params, d: Decision, now: float) -> Reply:
     """Have the worker execute a script in its namespace."""
+    digest = repeats.digest_at_once("script_upload", params)
+    if (known := repeats.earlier(core, params, digest)) is not None:
+        d.repeated = True
+        return success(task_uid=known.uids[0], repeated=True)
     background = bool(params.get("run_in_background", False))
     _check_worker(core, background=background, prefixed=False)
     flags = bool(params.get("update_lists", True)), bool(params.get("update_re", False))
-    return success(task_uid=_start_script(core, d, now, params["script"], flags, background=background))
+    uid = _start_script(core, d, now, params["script"], flags, background=background)
+    repeats.remember(core, d, params, digest, (uid,), now)
+    return success(task_uid=uid)
 
 
 def environment_update(core: Core, params: Params, d: Decision, now: float) -> Reply:
@@ -49,6 +55,11 @@ def _start_script(
 
 def function_execute(core: Core, params: Params, d: Decision, now: float) -> Reply:
     """Have the worker call a function of its namespace."""
+    digest = repeats.digest_at_once("function_execute", params)
+    if (known := repeats.earlier(core, params, digest)) is not None:
+        d.repeated = True
+        accepted = _accepted_function(params["item"], params["user"], params["user_group"], known.uids[0])
+        return success(item=accepted, task_uid=known.uids[0], repeated=True)
     item = _check_function_item(params)
     try:
         user, group = check_caller(core, params)
@@ -57,14 +68,7 @@ def function_execute(core: Core, params: Params, d: Decision, now: float) -> Rep
         refusal.extra.setdefault("item", item)
         raise
     uid = core.new_uid()
-    accepted = {
-        "name": name,
-        "args": list(item.get("args", ())),
-        "kwargs": dict(item.get("kwargs", {})),
-        "user": user,
-        "user_group": group,
-        "item_uid": uid,
-    }
+    accepted = _accepted_function(item, user, group, uid)
     background = bool(params.get("run_in_background", False))
     try:
         _check_worker(core, background=background, prefixed=True)
@@ -73,7 +77,20 @@ def function_execute(core: Core, params: Params, d: Decision, now: float) -> Rep
         raise
     facts = TaskFacts(uid, name, background, user, now)
     _start(core, d, facts, CallFunction(facts.uid, items.encode(accepted), background))
+    repeats.remember(core, d, params, digest, (uid,), now)
     return success(item=accepted, task_uid=facts.uid)
+
+
+def _accepted_function(item: Mapping[str, Any], user: str, group: str, uid: str) -> dict[str, Any]:
+    """The item as the reply shows it: without its type."""
+    return {
+        "name": item["name"],
+        "args": list(item.get("args", ())),
+        "kwargs": dict(item.get("kwargs", {})),
+        "user": user,
+        "user_group": group,
+        "item_uid": uid,
+    }
 
 
 def _check_function_item(params: Params) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ def core_settings(settings: Settings) -> CoreSettings:
         permissions_from_worker=settings.in_cluster and settings.user_group_permissions_path is None,
         workers_wait=settings.in_cluster,
         history_limit=settings.history_limit,
+        ipython_kernel=settings.use_ipython_kernel,
         audit_limit=settings.audit_limit,
         task_results_time=settings.task_results_time,
         task_results_limit=settings.task_results_limit,

@@ -8,6 +8,7 @@ ADD, UPDATE, GET = "Failed to add an item: ", "Failed to add an item: ", "Failed
 REMOVE, REMOVE_BATCH = "Failed to remove an item: ", "Failed to remove a batch of items: "
 MOVE, MOVE_BATCH = "Failed to move the item: ", "Failed to move the batch of items: "
 EXECUTE, MODE, ERROR = "Failed to start execution of the item: ", "Failed to set queue mode: ", "Error: "
+INTERRUPT = "Failed to interrupt IPython kernel: "
 
 SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "config_get": ("", [], {"config": {}}),
@@ -116,6 +117,7 @@ SUPPORTED: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "queue_stop": (ERROR, ["lock_key"], {}),
     "queue_stop_cancel": (ERROR, ["lock_key"], {}),
     "queue_autostart": (ERROR, ["enable", "lock_key"], {}),
+    "kernel_interrupt": (INTERRUPT, ["interrupt_task", "interrupt_plan", "lock_key"], {}),
     "re_pause": (ERROR, ["option", "lock_key"], {}),
     "re_resume": (ERROR, ["lock_key"], {}),
     "re_stop": (ERROR, ["lock_key"], {}),
@@ -164,6 +166,7 @@ ENVIRONMENT_LOCK = (
     "queue_stop",
     "queue_stop_cancel",
     "queue_autostart",
+    "kernel_interrupt",
     "re_pause",
     "re_resume",
     "re_stop",

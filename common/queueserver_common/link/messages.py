@@ -92,6 +92,13 @@ class Snapshot:
     """All runs of the plan in hand, in order of opening; empty between plans."""
     ip_kernel_state: str | None = "disabled"
     ip_kernel_captured: bool | None = True
+    kernel_connection: bytes = b""
+    """JSON text of what a client of the IPython kernel needs to connect, its key included; empty without a kernel."""
+
+    @property
+    def taken_by_person(self) -> bool:
+        """The kernel executes what somebody has typed in a console."""
+        return self.ip_kernel_state == "busy" and not self.ip_kernel_captured
 
 
 # Events: durable reports of the worker -------------------------------------------------------------------------
@@ -398,8 +405,23 @@ class CancelTask:
     task_uid: str
 
 
+@dataclass(frozen=True, slots=True)
+class InterruptKernel:
+    """Raise KeyboardInterrupt in what the IPython kernel executes, as Ctrl-C in a console does."""
+
+
 CommandBody = (
-    RunItem | Pause | Resume | Finish | Leave | SetPermissions | ReadMetadata | RunScript | CallFunction | CancelTask
+    RunItem
+    | Pause
+    | Resume
+    | Finish
+    | Leave
+    | SetPermissions
+    | ReadMetadata
+    | RunScript
+    | CallFunction
+    | CancelTask
+    | InterruptKernel
 )
 
 

@@ -49,6 +49,10 @@ class WorkerConfig:
     startup_revision: str = ""
     """Revision of the startup code, reported when it is loaded; empty: made from the files' content."""
 
+    kernel: dict[str, Any] | None = None
+    """The worker runs in an IPython kernel with these settings: `ip`, `connection_file`, `connection_dir`, `ports` by
+    channel, `matplotlib`, all optional; None: in plain Python."""
+
     def to_json(self) -> str:
         """One line of JSON; contains the token."""
         return json.dumps(asdict(self) | {"startup": self.startup.as_mapping()})

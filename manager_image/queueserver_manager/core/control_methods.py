@@ -23,7 +23,6 @@ TIMED_OUT = "Timeout occurred while processing the request"
 DESTROYED = "RE Worker environment was destroyed"
 PAUSE_OPTIONS = ("deferred", "immediate")
 STOP_OPTIONS = ("safe_off", "safe_on")
-KERNEL_TESTS = ("reserve_kernel",)
 
 S = ManagerState
 
@@ -90,6 +89,7 @@ def environment_close(core: Core, params: Params, d: Decision, now: float) -> Re
             code=Code.WRONG_STATE,
             prefixed=False,
         )
+    core.check_kernel()
     check_attached(core)
     close(core, d)
     return success()
@@ -271,11 +271,3 @@ def go_on_leaving(core: Core, d: Decision) -> None:
 def manager_kill(core: Core, params: Params, d: Decision, now: float) -> None:
     """Test hook: the manager stops answering, its supervisor starts it again; there is no reply."""
     d.hang = True
-
-
-def manager_test(core: Core, params: Params, d: Decision, now: float) -> Reply:
-    """Test hook: the only test is one of the IPython kernel, which plain Python workers do not have."""
-    name = params.get("test_name")
-    if name not in KERNEL_TESTS:
-        raise Refusal(f"Unknown test: {name!r}. Known tests: {list(KERNEL_TESTS)}")
-    raise Refusal("IPython kernel mode is not enabled", code=Code.WRONG_STATE)

@@ -40,6 +40,8 @@ class CoreSettings:
     """Also an idle worker waits for the next manager without limit: it is left alone when this one is asked to end."""
     history_limit: int = 10_000
     """Entries that the history holds at most; 0: without limit."""
+    ipython_kernel: bool = False
+    """Workers run in an IPython kernel."""
     audit_limit: int = 10_000
     """Entries that the audit log holds at most; 0: there is none."""
     task_results_time: float = 86_400.0
@@ -128,6 +130,7 @@ class Core:
             and not state.worker_ending
             and state.link is LinkState.ATTACHED
             and state.re_state is not None
+            and not (state.snapshot is not None and state.snapshot.taken_by_person)
         )
 
     def check_worker_free(self) -> None:
@@ -141,8 +144,14 @@ class Core:
             )
         if state.manager_state is not ManagerState.IDLE or state.leaving:
             raise Refusal("RE Manager is busy.", code=Code.WRONG_STATE, prefixed=False)
+        self.check_kernel()
         if state.link is not LinkState.ATTACHED:
             raise Refusal("Timeout occurred while processing the request", code=Code.WORKER_SILENT, prefixed=False)
+
+    def check_kernel(self, before: str = "") -> None:
+        """Refuse what needs the kernel's main thread while somebody at a console has it; `before` begins the text."""
+        if self.state.snapshot is not None and self.state.snapshot.taken_by_person:
+            raise Refusal(f"{before}Worker IPython kernel is busy", code=Code.WRONG_STATE, prefixed=False)
 
     # Lists and permissions -------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from queueserver_common.encoded import Encoded
@@ -21,7 +22,9 @@ RUN_OPTIONS = ("active", "open", "closed")
 
 def config_get(core: Core, params: Params, d: Decision, now: float) -> Reply:
     """Connection of the IPython kernel; empty with a plain Python worker."""
-    return success(config={"ip_connect_info": {}})
+    state = core.state
+    text = state.snapshot.kernel_connection if state.environment_exists and state.snapshot is not None else b""
+    return success(config={"ip_connect_info": json.loads(text or b"{}")})
 
 
 def plans_allowed(core: Core, params: Params, d: Decision, now: float) -> Reply:

@@ -134,6 +134,8 @@ def _check_worker(core: Core, *, background: bool, prefixed: bool) -> None:
         text = "Failed to start the task: RE Manager must be in idle state. "
         text += f"Current state: '{state.manager_state.value}'"
         raise Refusal(text, code=Code.WRONG_STATE, prefixed=prefixed)
+    if not background:
+        core.check_kernel("Failed to start the task: ")
     check_attached(core)
 
 

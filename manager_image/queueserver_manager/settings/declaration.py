@@ -18,7 +18,7 @@ class Group(StrEnum):
     WORKER = "worker process"
     OUTPUT = "output"
     CLUSTER = "Kubernetes"
-    IPYTHON = "IPython kernel (accepted for compatible configurations; the worker is a plain Python process)"
+    IPYTHON = "IPython kernel"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from queueserver_manager.settings.command_line import read_command_line
 from queueserver_manager.settings.config_file import read_config
 from queueserver_manager.settings.declaration import Given
 from queueserver_manager.settings.environment import read_environment
-from queueserver_manager.settings.errors import Notice, SettingsError
+from queueserver_manager.settings.errors import Notice
 from queueserver_manager.settings.model import Settings
 from queueserver_manager.settings.startup import SOURCES, resolve_startup
 from queueserver_manager.settings.table import SETTINGS
@@ -34,7 +34,6 @@ def load_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     if "keep_re" in given and "run_engine" not in given:
         reason = "the RunEngine is the one that startup code makes as RE unless --run-engine is create"
         notices.append(Notice(logging.WARNING, f"{given['keep_re'].origin} has no effect: {reason}."))
-    _refuse_what_is_missing(given)
     check_cluster(given)
     return _settings(given, config_path), notices
 
@@ -47,14 +46,6 @@ def _merge(*levels: dict[str, Given]) -> dict[str, Given]:
             merged = {name: value for name, value in merged.items() if name not in SOURCES}
         merged |= level
     return merged
-
-
-def _refuse_what_is_missing(given: Mapping[str, Given]) -> None:
-    kernel = given.get("use_ipython_kernel")
-    if kernel and kernel.value:
-        raise SettingsError(
-            f"{kernel.origin} is ON, but the worker is a plain Python worker only; leave it out or set it to OFF."
-        )
 
 
 def _settings(given: Mapping[str, Given], config_path: object) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_common.startup import StartupSource
-from queueserver_manager.settings.table import SETTINGS
+from queueserver_manager.settings.table import IPYTHON_CHANNELS, SETTINGS
 
 _LOG_LEVELS = {
     "VERBOSE": logging.DEBUG,
@@ -208,7 +208,19 @@ class Settings:
             orphan_timeout=self.worker_idle_timeout,
             busy_orphan_timeout=self.worker_busy_timeout,
             packaged_store_socket=packaged_store_socket,
+            kernel=self._kernel() if self.use_ipython_kernel else None,
         )
+
+    def _kernel(self) -> dict[str, Any]:
+        """What a worker is told of its kernel."""
+        ports = {channel: getattr(self, f"ipython_{channel}_port") for channel in IPYTHON_CHANNELS}
+        return {
+            "ip": self.ipython_kernel_ip,
+            "connection_file": self.ipython_connection_file,
+            "connection_dir": None if self.ipython_connection_dir is None else str(self.ipython_connection_dir),
+            "matplotlib": self.ipython_matplotlib,
+            "ports": {channel: port for channel, port in ports.items() if port is not None},
+        }
 
 
 def _mask(value: str) -> str:

@@ -23,6 +23,10 @@ from queueserver_manager.settings.values import (
 _PORT = Integer(1, 65535, metavar="PORT")
 
 
+IPYTHON_CHANNELS = ("shell", "iopub", "stdin", "hb", "control")
+"""Channels of a kernel, each with a port of its own."""
+
+
 def _ipython_port(channel: str) -> Setting:
     return Setting(
         name=f"ipython_{channel}_port",
@@ -347,7 +351,7 @@ SETTINGS: tuple[Setting, ...] = (
         Group.IPYTHON,
         OnOff(),
         False,
-        "Run the startup code in an IPython kernel: only OFF is available",
+        "Run the startup code in an IPython kernel, to which consoles can connect",
         option="--use-ipython-kernel",
         key="worker/use_ipython_kernel",
         variable="QSERVER_USE_IPYTHON_KERNEL",
@@ -391,5 +395,5 @@ SETTINGS: tuple[Setting, ...] = (
         key="worker/ipython_connection_dir",
         variable="QSERVER_IPYTHON_KERNEL_CONNECTION_DIR",
     ),
-    *(_ipython_port(channel) for channel in ("shell", "iopub", "stdin", "hb", "control")),
+    *(_ipython_port(channel) for channel in IPYTHON_CHANNELS),
 )

@@ -159,10 +159,6 @@ def test_a_section_may_occur_in_one_file_only(tmp_path: Path) -> None:
         ("network:\n  a: b: c\n", "line 2: this is not YAML: mapping values are not allowed here."),
         ("network:\n  redis_addr: !!python/object:os.system x\n", "line 2: 'network/redis_addr' cannot be read"),
         (
-            "worker: {use_ipython_kernel: true}\n",
-            "'worker/use_ipython_kernel' is ON, but the worker is",
-        ),
-        (
             "startup:\n  startup_dir: /a\n  startup_profile: b\n",
             "and Configuration file {file}, line 3, 'startup/startup_profile' cannot be given together",
         ),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_manager.settings import Settings, SettingsError, load_settings
 from queueserver_manager.settings.command_line import build_parser
 from queueserver_manager.settings.saving import save_settings
@@ -204,10 +205,30 @@ def test_a_wrong_environment_variable_is_named(variable: str, value: str, senten
 
 
 @pytest.mark.parametrize("spelling", ["ON", "on", "On"])
-def test_the_ipython_kernel_is_refused_with_a_sentence(spelling: str) -> None:
-    with pytest.raises(SettingsError, match="--use-ipython-kernel is ON, but the worker is a plain Python worker only"):
-        load("--use-ipython-kernel", spelling)
-    assert load("--use-ipython-kernel", "OFF").use_ipython_kernel is False
+def test_the_ipython_kernel_is_switched_on_and_its_settings_reach_the_worker(spelling: str, tmp_path: Path) -> None:
+    settings = load(
+        "--use-ipython-kernel",
+        spelling,
+        "--ipython-shell-port=60001",
+        "--ipython-kernel-ip=auto",
+        "--ipython-connection-file=kernel.json",
+        "--ipython-matplotlib=agg",
+        environ={"QSERVER_IPYTHON_KERNEL_CONNECTION_DIR": "/tmp"},
+    )
+    told = settings.worker_config(link_address="ipc://a", opening_id="o", token="t", spool_dir=tmp_path)
+    assert told.kernel == {
+        "ip": "auto",
+        "connection_file": "kernel.json",
+        "connection_dir": "/tmp",
+        "matplotlib": "agg",
+        "ports": {"shell": 60001},
+    }
+    assert WorkerConfig.from_json(told.to_json()).kernel == told.kernel
+
+
+def test_without_the_ipython_kernel_a_worker_is_told_nothing_of_it(tmp_path: Path) -> None:
+    settings = load("--use-ipython-kernel", "OFF", "--ipython-shell-port=60001")
+    assert settings.worker_config(link_address="ipc://a", opening_id="o", token="t", spool_dir=tmp_path).kernel is None
 
 
 @pytest.mark.parametrize(

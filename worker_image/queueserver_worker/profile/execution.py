@@ -26,9 +26,12 @@ def run_file(path: Path, namespace: Namespace, is_startup_file: IsStartupFile, *
         ) from error
     namespace["__file__"] = str(path)
     try:
+        shell = ipython_stand_in.kernel_shell()
+        if shell is not None and path.suffix == ".ipy":
+            source = shell.transform_cell(source.decode("utf-8")).encode("utf-8")
         tree = ast.parse(source, filename=str(path))
         _keep_text(path, source)
-        if replace_ipython:
+        if replace_ipython and shell is None:
             tree = ipython_stand_in.replace_imports(tree)
         exec(compile(tree, str(path), "exec", dont_inherit=True), namespace)  # noqa: S102 - startup code is code
     except KeyboardInterrupt:

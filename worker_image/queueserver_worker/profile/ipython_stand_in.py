@@ -30,12 +30,23 @@ class InteractiveShellStandIn:
         )
 
 
-_shell = InteractiveShellStandIn()
+_shell: Any = InteractiveShellStandIn()
 
 
-def get_ipython() -> InteractiveShellStandIn:
-    """The stand-in; never None, unlike IPython's own function outside IPython."""
+def get_ipython() -> Any:
+    """The stand-in, or the shell of the kernel; never None, unlike IPython's own function outside IPython."""
     return _shell
+
+
+def use_shell(shell: Any) -> None:
+    """The worker runs in an IPython kernel with this shell."""
+    global _shell
+    _shell = shell
+
+
+def kernel_shell() -> Any | None:
+    """The shell of the kernel; None in plain Python."""
+    return None if isinstance(_shell, InteractiveShellStandIn) else _shell
 
 
 class _ImportFromHere(ast.NodeTransformer):

@@ -50,7 +50,7 @@ def _load_directory(value: str) -> Namespace:
             f"The startup directory '{directory}' holds no startup code: it needs at least one *.py or *.ipy file.",
             file=str(directory),
         )
-    namespace = user_namespace.new_main_namespace()
+    namespace = _new_namespace()
     namespace["get_ipython"] = ipython_stand_in.get_ipython
     user_namespace.activate(namespace)
     if str(directory) not in sys.path:
@@ -66,7 +66,7 @@ def _load_script(value: str) -> Namespace:
     if not script.is_file():
         problem = "is not a file" if script.exists() else "does not exist"
         raise StartupError(f"The startup script '{script}' {problem}.", file=str(script))
-    namespace = user_namespace.new_main_namespace()
+    namespace = _new_namespace()
     user_namespace.activate(namespace)
     _log.info("Loading startup script '%s'", script)
     with modules_read_again(script.parent):
@@ -91,8 +91,22 @@ def _load_module(name: str) -> Namespace:
     except BaseException as error:
         raise startup_error(error, _in_package_of(name)) from error
     namespace = dict(vars(module))
+    if (shell := ipython_stand_in.kernel_shell()) is not None:
+        namespace = _into_shell(namespace, shell.user_ns)
     user_namespace.activate(namespace)
     return namespace
+
+
+def _new_namespace() -> Namespace:
+    """An empty namespace, or in a kernel the one that its consoles show."""
+    shell = ipython_stand_in.kernel_shell()
+    return user_namespace.new_main_namespace() if shell is None else shell.user_ns
+
+
+def _into_shell(names: Namespace, user_ns: Namespace) -> Namespace:
+    """The namespace of the kernel with the names of a module, but for those that say what a module is."""
+    user_ns.update({name: value for name, value in names.items() if not name.startswith("__")})
+    return user_ns
 
 
 @contextmanager

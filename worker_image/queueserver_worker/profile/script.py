@@ -17,13 +17,17 @@ def run_script(text: str, name: str, namespace: Namespace, *, update_re: bool) -
 
     Without `update_re`, `RE` and `db` are afterwards what they were before, also when the script fails.
     """
+    shell = ipython_stand_in.kernel_shell()
+    if shell is not None:
+        text = shell.transform_cell(text)
     before = {kept: namespace[kept] for kept in _KEPT if kept in namespace}
     # An entry without a modification time is never compared with a file.
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     try:
         tree = compile(text, name, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
         assert isinstance(tree, ast.Module)
-        tree = ipython_stand_in.replace_imports(tree)
+        if shell is None:
+            tree = ipython_stand_in.replace_imports(tree)
         exec(compile(tree, name, "exec", dont_inherit=True), namespace)  # noqa: S102 - a script is code
     finally:
         if not update_re:

@@ -13,6 +13,9 @@ from queueserver_worker.runtime.state import WorkerView
 Decision = tuple[WorkerView, str]
 
 
+KERNEL_BUSY = "Worker IPython kernel is busy"
+
+
 def accept_item(view: WorkerView, item_uid: str) -> Decision:
     """Take an item in hand."""
     if view.phase is not EnvironmentPhase.READY:
@@ -23,6 +26,8 @@ def accept_item(view: WorkerView, item_uid: str) -> Decision:
         return view, f"The worker has another item in hand: '{view.item_uid}'."
     if view.task_uid:
         return view, f"The worker has a task in hand: '{view.task_uid}'."
+    if view.taken_by_person:
+        return view, KERNEL_BUSY
     return replace(view, item_uid=item_uid), ""
 
 
@@ -38,6 +43,8 @@ def accept_task(view: WorkerView, task_uid: str, background: bool) -> Decision:
         return view, f"The worker has an item in hand: '{view.item_uid}'."
     if view.task_uid:
         return view, f"The worker has another task in hand: '{view.task_uid}'."
+    if view.taken_by_person:
+        return view, KERNEL_BUSY
     return replace(view, task_uid=task_uid), ""
 
 
@@ -69,6 +76,8 @@ def accept_leave(view: WorkerView) -> Decision:
         return view, f"The worker has an item in hand: '{view.item_uid}'."
     if view.task_uid:
         return view, f"The worker has a task in hand: '{view.task_uid}'."
+    if view.taken_by_person:
+        return view, KERNEL_BUSY
     return replace(view, phase=EnvironmentPhase.CLOSING), ""
 
 

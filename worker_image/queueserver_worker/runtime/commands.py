@@ -12,6 +12,7 @@ from queueserver_common.link.messages import (
     Command,
     CommandResult,
     Finish,
+    InterruptKernel,
     Leave,
     Pause,
     ReadMetadata,
@@ -92,6 +93,9 @@ class Commands:
                 return self._tasks.accept(command.command_id, task)
             case CancelTask(task_uid):
                 return self._tasks.cancel(task_uid)
+            case InterruptKernel():
+                self._main_thread.interrupt()
+                return ""
 
     def _run_item(self, command_id: str, text: bytes) -> str:
         try:

@@ -22,6 +22,7 @@ from queueserver_worker.profile.home import problem_of_home
 from queueserver_worker.profile.revision import startup_revision
 from queueserver_worker.profile.script import run_script
 from queueserver_worker.runtime.instrument_lock import InstrumentTakenError
+from queueserver_worker.runtime.kernel import KernelUnavailableError
 from queueserver_worker.runtime.outcome import error_text, error_traceback, printable
 from queueserver_worker.runtime.run_engine import Engine, find_run_engine, make_run_engine
 from queueserver_worker.runtime.state import WorkerState, engine_replaced
@@ -182,7 +183,7 @@ def describe_failure(error: BaseException) -> EnvironmentFailed:
             error.line,
             printable(error.traceback),
         )
-    if isinstance(error, PlanDescriptionError | InstrumentTakenError):
+    if isinstance(error, PlanDescriptionError | InstrumentTakenError | KernelUnavailableError):
         return EnvironmentFailed(error_text(error), type(error).__name__)
     name = type(error).__name__
     return EnvironmentFailed(f"{name}: {error_text(error)}", name, traceback=error_traceback(error))

@@ -16,6 +16,9 @@ class MainThread(Protocol):
     def post(self, work: Work) -> None:
         """Do `work` in the main thread after what was posted before; returns at once, from any thread."""
 
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in what a kernel executes."""
+
 
 class MainQueue:
     """The main thread of a plain worker: it waits on a queue and does nothing by itself."""
@@ -26,6 +29,9 @@ class MainQueue:
     def post(self, work: Work) -> None:
         """Hand in work; from any thread and from signal handlers."""
         self._queue.put(work)
+
+    def interrupt(self) -> None:
+        """Nothing: a plain worker is not interrupted."""
 
     def serve(self, after_each: Work) -> NoReturn:
         """Do the work, and `after_each` after each piece of it; leaving ends the process."""

@@ -52,9 +52,17 @@ class Opening:
         self._interruption = interruption
         self._loading = False
         self._told_to_end = False
+        self._given_up = False
+
+    def give_up(self, error: Exception) -> None:
+        """The environment cannot be opened; the work of opening it, if it was handed in, does nothing."""
+        self._given_up = True
+        self._fail(error)
 
     def open(self) -> None:
         """Open the environment or report why it cannot be opened."""
+        if self._given_up:
+            return
         self._take_signals()
         if problem := problem_of_home():
             _log.warning("%s", problem)

@@ -75,6 +75,15 @@ class PlanRunner:
             self._requested = not reason
             self._returned(engine, engine.finish(how, reason))
 
+    def look_after_person(self) -> None:
+        """Somebody at a console is done: end the item in hand if they have brought its plan to an end."""
+        engine = self._environment.engine
+        if self._item is None or engine is None or engine.state == PAUSED:
+            return
+        way_out = engine.way_out
+        status = ExitStatus.UNKNOWN if way_out is None or way_out[1] == "stopping" else ExitStatus.ABORTED
+        self._end(Outcome(status, "The plan is completed outside RE Manager"))
+
     def _prepare(self, item: QueueItem) -> tuple[Engine, PreparedPlan]:
         if ending := self._state.view.ending:
             raise PlanPreparationError(f"{ending}; the plan was not started")

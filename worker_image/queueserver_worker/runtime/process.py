@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +15,7 @@ from queueserver_common.link.messages import EnvironmentPhase
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_common.permissions import Permissions, PermissionsError
 from queueserver_common.spool import SpoolWriter, TerminationMessage
+from queueserver_worker.runtime.acceptance import begin_ending
 from queueserver_worker.runtime.commands import Commands
 from queueserver_worker.runtime.console import Console
 from queueserver_worker.runtime.conversation import Conversation, Identity
@@ -23,6 +25,7 @@ from queueserver_worker.runtime.environment import Environment
 from queueserver_worker.runtime.instrument_lock import InstrumentLock
 from queueserver_worker.runtime.interrupter import Interrupter
 from queueserver_worker.runtime.interruption import Interruption
+from queueserver_worker.runtime.kernel import KernelMain, KernelUnavailableError
 from queueserver_worker.runtime.late_answers import LateAnswers
 from queueserver_worker.runtime.leaving import Leaving
 from queueserver_worker.runtime.link_thread import LinkKeys, LinkThread
@@ -57,7 +60,9 @@ class WorkerProcess:
             SpoolWriter(config.spool_dir, config.opening_id), TerminationMessage(config.termination_message)
         )
         self._dead_man = DeadMan()
-        self._main = MainQueue()
+        self._main: MainQueue | KernelMain = (
+            MainQueue() if config.kernel is None else KernelMain(config.kernel, self._state)
+        )
         self._interrupter = Interrupter(self._state)
         environment = Environment(_permissions(config), self._state)
         runner = PlanRunner(environment, self._state, self._interrupter, self._reports, console)
@@ -103,6 +108,7 @@ class WorkerProcess:
         self._lock = InstrumentLock(config.instrument_lock)
         self._console = console
         self._environment = environment
+        self._runner = runner
         self._opening = Opening(
             config, self._state, environment, self._reports, self._leaving, self._wake, self._lock, interruption
         )
@@ -118,7 +124,22 @@ class WorkerProcess:
         self._interrupter.start()
         self._link.start()
         self._main.post(self._opening.open)
-        self._main.serve(after_each=self._ending.leave_if_due)
+        after_each = self._ending.leave_if_due
+        if isinstance(self._main, MainQueue):
+            self._main.serve(after_each)
+        self._main.person_is_done = self._runner.look_after_person
+        try:
+            self._main.serve(after_each, self._kernel_ended)
+        except KernelUnavailableError as error:
+            self._opening.give_up(error)
+            self._main.serve_without_kernel(after_each)
+
+    def _kernel_ended(self) -> None:
+        """`quit` in a console ends the kernel, and the worker with it."""
+        cause = "The IPython kernel was ended by one of its clients"
+        if self._state.decide(partial(begin_ending, cause=cause)):
+            self._runner.finish("abort", cause)
+        self._leave()
 
     def _become_a_child(self) -> None:
         """A plan forked (multiprocessing does): the child must not be taken for the worker, nor the other way round."""

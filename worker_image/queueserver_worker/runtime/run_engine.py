@@ -77,8 +77,9 @@ class Engine:
         self._way_out: WayOut | None = None
         self._users_hook = run_engine.state_hook
         run_engine.state_hook = self._follow
-        # Ctrl-C is not for the worker, and the handler would start a thread for every plan.
-        run_engine.context_managers = [m for m in run_engine.context_managers if m is not SigintHandler]
+        if state.view.kernel_state == "disabled":
+            # Ctrl-C is not for a plain worker, and the handler would start a thread for every plan.
+            run_engine.context_managers = [m for m in run_engine.context_managers if m is not SigintHandler]
         state.change(lambda view: engine_changed(view, self.state))
 
     def calls(self, run_engine: BlueskyEngine) -> bool:

@@ -37,6 +37,12 @@ class WorkerView:
     """A resume, stop, abort or halt was accepted and has no effect yet."""
     runs: tuple[Run, ...] = ()
     """Runs of the item in hand, in order of opening."""
+    kernel_state: str = "disabled"
+    """`ip_kernel_state` of the status: disabled (plain Python), starting, idle or busy."""
+    kernel_captured: bool = True
+    """The worker has the main thread for itself, and not somebody at a console of the kernel."""
+    kernel_connection: bytes = b""
+    """What clients of the kernel need to connect, JSON text."""
     ending: str = ""
     """Why the worker aborts what it has in hand and ends; empty when it does not."""
     dismissed: str = ""
@@ -48,6 +54,11 @@ class WorkerView:
         return bool(self.item_uid) and self.engine_state == PAUSED
 
     @property
+    def taken_by_person(self) -> bool:
+        """The kernel executes what somebody has typed in a console."""
+        return self.kernel_state == "busy" and not self.kernel_captured
+
+    @property
     def busy(self) -> bool:
         """An item or a task is in hand."""
         return bool(self.item_uid or self.task_uid or self.background_tasks)
@@ -55,7 +66,14 @@ class WorkerView:
     def snapshot(self) -> Snapshot:
         """The part that the manager shows."""
         return Snapshot(
-            _environment_state(self), self.engine_state, self.pause_pending, self.background_tasks, self.runs
+            _environment_state(self),
+            self.engine_state,
+            self.pause_pending,
+            self.background_tasks,
+            self.runs,
+            self.kernel_state,
+            self.kernel_captured,
+            self.kernel_connection,
         )
 
 

@@ -1,0 +1,228 @@
+"""Workers in an IPython kernel: profiles with magics, consoles, `kernel_interrupt` (zmq-api 3, 5.1, 5.3, 5.8, 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+
+from contract_manager import CALLER, PROFILE, QUICK, ContractManager
+from faulty_manager import FaultyManager, wait_until
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+MAGICS = """
+%env MADE_BY_A_MAGIC=yes
+lines = !echo a line of the shell
+"""
+
+HELPERS = """
+from bluesky_queueserver import is_ipython_mode, set_user_ns
+mode = is_ipython_mode()
+
+
+@set_user_ns
+def func_for_test_shell(ipython, user_ns):
+    return [type(ipython).__name__, user_ns["mode"], user_ns["lines"]]
+"""
+
+FILES = {"10-magics.ipy": MAGICS, "20-helpers.py": HELPERS}
+IDLE = {"ip_kernel_state": "idle", "ip_kernel_captured": False}
+
+
+@pytest.fixture(scope="module")
+def shared_manager() -> Iterator[FaultyManager]:
+    from faulty_manager import PROFILE as SMALL
+
+    with FaultyManager(options=["--use-ipython-kernel=ON"], startup_files=SMALL | FILES) as manager:
+        yield manager
+
+
+@pytest.fixture
+def manager(shared_manager: FaultyManager) -> FaultyManager:
+    """Idle, with an open environment in a kernel that is idle."""
+    shared_manager.reset(environment=True)
+    shared_manager.wait_status(lambda status: IDLE.items() <= status.items())
+    return shared_manager
+
+
+class KernelConsole:
+    """What somebody types in a console of the kernel."""
+
+    def __init__(self, manager: ContractManager) -> None:
+        info = manager.accepted("config_get")["config"]["ip_connect_info"]
+        self._client = BlockingKernelClient()
+        self._client.load_connection_info(info)
+        self._client.start_channels(stdin=False, hb=False)
+        self._client.wait_for_ready(timeout=30)
+
+    def start(self, code: str) -> str:
+        uid: str = self._client.execute(code)
+        return uid
+
+    def type(self, code: str) -> Any:
+        """The content of the kernel's reply to a line."""
+        return self.reply(self.start(code))
+
+    def reply(self, uid: str) -> Any:
+        while True:
+            reply = self._client.get_shell_msg(timeout=30)
+            if reply["parent_header"]["msg_id"] == uid:
+                return reply["content"]
+
+    def close(self) -> None:
+        self._client.stop_channels()
+
+
+@pytest.fixture
+def console(manager: FaultyManager) -> Iterator[KernelConsole]:
+    console = KernelConsole(manager)
+    yield console
+    console.close()
+
+
+def test_the_status_tells_of_the_kernel(manager: FaultyManager) -> None:
+    held = manager.start_holding()
+    status = manager.wait_status(lambda s: s["worker_environment_state"] == "executing_plan")
+    assert (status["ip_kernel_state"], status["ip_kernel_captured"]) == ("busy", True)
+    held.end()
+    manager.wait_status(lambda s: IDLE.items() <= s.items())
+    manager.close_environment()
+    status = manager.status()
+    assert (status["ip_kernel_state"], status["ip_kernel_captured"]) == (None, None)
+    assert manager.accepted("config_get")["config"] == {"ip_connect_info": {}}
+
+
+def test_config_get_tells_how_to_connect(manager: FaultyManager) -> None:
+    info = manager.accepted("config_get")["config"]["ip_connect_info"]
+    ports = {name: info.pop(name) for name in list(info) if name.endswith("_port")}
+    assert set(ports) == {"shell_port", "iopub_port", "stdin_port", "hb_port", "control_port"}
+    assert all(isinstance(port, int) and port > 0 for port in ports.values())
+    assert info.pop("key")
+    assert info == {"transport": "tcp", "ip": "127.0.0.1", "signature_scheme": "hmac-sha256"}
+
+
+def test_profiles_with_magics_load_and_helpers_know_the_mode(manager: FaultyManager) -> None:
+    item = {"item_type": "function", "name": "func_for_test_shell"}
+    uid = manager.accepted("function_execute", item=item, **CALLER)["task_uid"]
+    result = manager.task_result(uid)
+    assert result["return_value"] == ["ZMQInteractiveShell", True, ["a line of the shell"]], result
+    assert manager.upload("%env ANOTHER=one\nimport os\nassert os.environ['MADE_BY_A_MAGIC'] == 'yes'")["success"]
+    assert manager.run(QUICK)["items_in_history"] == 1
+
+
+def test_a_console_sees_the_namespace_and_its_output_is_published(
+    manager: FaultyManager, console: KernelConsole
+) -> None:
+    assert console.type("assert RE.state == 'idle'; typed = 5; print('printed in a console')")["status"] == "ok"
+    assert manager.upload("assert typed == 5; print('printed by a script')")["success"] is True
+    wait_until(lambda: "printed by a script" in manager.log_text, "text of the script")
+    assert "printed in a console" in manager.log_text
+    assert console.type("1/0")["status"] == "error"
+    assert manager.run(QUICK)["items_in_history"] == 1
+
+
+def test_a_console_that_is_busy_keeps_plans_and_tasks_away(manager: FaultyManager, console: KernelConsole) -> None:
+    release = manager.release_file()
+    uid = console.start(f"import pathlib, time\nwhile not pathlib.Path({str(release)!r}).exists(): time.sleep(0.01)")
+    status = manager.wait_status(lambda s: s["ip_kernel_state"] == "busy")
+    assert (status["ip_kernel_captured"], status["manager_state"]) == (False, "idle")
+    busy = "Worker IPython kernel is busy"
+    assert manager.refused("environment_close")["msg"] == busy
+    assert manager.refused("queue_start")["msg"] == busy
+    assert busy in manager.refused("queue_item_execute", item=QUICK, **CALLER)["msg"]
+    assert manager.refused("script_upload", script="")["msg"] == f"Failed to start the task: {busy}"
+    assert manager.upload("", run_in_background=True)["success"] is True
+    manager.accepted("queue_autostart", enable=True)
+    manager.add(QUICK)
+    assert manager.status()["items_in_queue"] == 1
+    release.touch()
+    assert console.reply(uid)["status"] == "ok"
+    manager.wait_status(lambda s: s["items_in_history"] == 1)
+
+
+def test_kernel_interrupt_ends_what_a_person_runs(manager: FaultyManager, console: KernelConsole) -> None:
+    manager.accepted("kernel_interrupt")  # nothing is there to be interrupted
+    uid = console.start("import time\nwhile True: time.sleep(0.01)")
+    manager.wait_status(lambda s: s["ip_kernel_state"] == "busy")
+    manager.accepted("kernel_interrupt")
+    assert console.reply(uid)["ename"] == "KeyboardInterrupt"
+    manager.wait_status(lambda s: IDLE.items() <= s.items())
+
+
+def test_kernel_interrupt_ends_a_task_only_when_it_may(manager: FaultyManager) -> None:
+    started = manager.release_file()
+    script = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\nwhile True: time.sleep(0.01)"
+    uid = manager.accepted("script_upload", script=script)["task_uid"]
+    wait_until(started.exists, "start of the script")
+    assert manager.refused("kernel_interrupt")["msg"] == (
+        "Failed to interrupt IPython kernel: Not allowed to interrupt running task"
+    )
+    assert manager.refused("kernel_interrupt", interrupt_plan=True)["msg"].endswith("running task")
+    manager.accepted("kernel_interrupt", interrupt_task=True)
+    result = manager.task_result(uid)
+    assert result["success"] is False
+    assert "KeyboardInterrupt" in result["traceback"]
+
+
+def test_kernel_interrupt_pauses_a_plan_only_when_it_may(manager: FaultyManager) -> None:
+    held = manager.start_holding()
+    assert manager.refused("kernel_interrupt", interrupt_task=True)["msg"] == (
+        "Failed to interrupt IPython kernel: Not allowed to interrupt running plan"
+    )
+    manager.accepted("kernel_interrupt", interrupt_plan=True)
+    manager.wait_status(lambda s: s["manager_state"] == "paused")
+    manager.accepted("re_resume")
+    held.end()
+    assert manager.history[-1]["result"]["exit_status"] == "completed"
+
+
+@pytest.mark.parametrize(("code", "exit_status"), [("RE.abort()", "aborted"), ("RE.halt()", "aborted")])
+def test_a_paused_plan_that_a_person_ends_is_abandoned(
+    manager: FaultyManager, console: KernelConsole, code: str, exit_status: str
+) -> None:
+    held = manager.start_holding()
+    held.pause()
+    console.type(code)
+    manager.wait_idle()
+    (entry,) = manager.history
+    assert entry["result"]["exit_status"] == exit_status
+    assert entry["result"]["msg"] == "The plan is completed outside RE Manager"
+    assert [item["name"] for item in manager.queue] == ["hold"]
+    held.release()
+
+
+def test_a_kernel_that_a_console_ends_takes_the_environment_with_it(manager: FaultyManager) -> None:
+    console = KernelConsole(manager)
+    console.start("quit()")
+    status = manager.wait_status(lambda s: not s["worker_environment_exists"])
+    assert status["environment_error"].startswith("The RE Worker environment was lost")
+    console.close()
+
+
+def test_ports_and_connection_file_are_those_of_the_settings(start_manager: Callable[..., ContractManager]) -> None:
+    from process_table import free_ports
+
+    shell, iopub = free_ports(2)
+    manager = start_manager(
+        options=[
+            "--use-ipython-kernel=ON",
+            f"--ipython-shell-port={shell}",
+            f"--ipython-iopub-port={iopub}",
+            "--ipython-connection-file=kernel-of-tests.json",
+        ],
+        environment={"QSERVER_IPYTHON_KERNEL_CONNECTION_DIR": "/tmp"},
+        startup_files=PROFILE,
+    )
+    manager.open_environment()
+    info = manager.accepted("config_get")["config"]["ip_connect_info"]
+    assert (info["shell_port"], info["iopub_port"]) == (shell, iopub)
+    manager.stop()
+
+
+def test_without_a_kernel_there_is_nothing_to_interrupt(closed_manager: ContractManager) -> None:
+    assert closed_manager.refused("kernel_interrupt")["msg"] == (
+        "Failed to interrupt IPython kernel: RE Manager is not in IPython mode: IPython kernel is not used"
+    )

@@ -83,7 +83,7 @@ def test_the_second_fails_at_its_deadline_and_names_the_holder(branches: tuple[B
     # The deadline is a setting of the manager as well, which is replaced for it.
     before = second.cluster.get("pod", second.manager_pod)
     assert before
-    second.change(openingDeadlineSeconds=15)
+    second.change(openingDeadlineSeconds=30)
     second.reusable = False
 
     def replaced() -> bool:

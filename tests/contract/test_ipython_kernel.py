@@ -83,6 +83,7 @@ def console(manager: FaultyManager) -> Iterator[KernelConsole]:
     console.close()
 
 
+@pytest.mark.row("zmq-api", "fields of the status")
 def test_the_status_tells_of_the_kernel(manager: FaultyManager) -> None:
     held = manager.start_holding()
     status = manager.wait_status(lambda s: s["worker_environment_state"] == "executing_plan")
@@ -95,6 +96,7 @@ def test_the_status_tells_of_the_kernel(manager: FaultyManager) -> None:
     assert manager.accepted("config_get")["config"] == {"ip_connect_info": {}}
 
 
+@pytest.mark.row("zmq-api", "config_get with a kernel")
 def test_config_get_tells_how_to_connect(manager: FaultyManager) -> None:
     info = manager.accepted("config_get")["config"]["ip_connect_info"]
     ports = {name: info.pop(name) for name in list(info) if name.endswith("_port")}
@@ -104,6 +106,7 @@ def test_config_get_tells_how_to_connect(manager: FaultyManager) -> None:
     assert info == {"transport": "tcp", "ip": "127.0.0.1", "signature_scheme": "hmac-sha256"}
 
 
+@pytest.mark.row("plans-and-permissions", "IPython profile")
 def test_profiles_with_magics_load_and_helpers_know_the_mode(manager: FaultyManager) -> None:
     item = {"item_type": "function", "name": "func_for_test_shell"}
     uid = manager.accepted("function_execute", item=item, **CALLER)["task_uid"]
@@ -124,6 +127,7 @@ def test_a_console_sees_the_namespace_and_its_output_is_published(
     assert manager.run(QUICK)["items_in_history"] == 1
 
 
+@pytest.mark.row("zmq-api", "a console that is busy")
 def test_a_console_that_is_busy_keeps_plans_and_tasks_away(manager: FaultyManager, console: KernelConsole) -> None:
     release = manager.release_file()
     uid = console.start(f"import pathlib, time\nwhile not pathlib.Path({str(release)!r}).exists(): time.sleep(0.01)")
@@ -143,6 +147,7 @@ def test_a_console_that_is_busy_keeps_plans_and_tasks_away(manager: FaultyManage
     manager.wait_status(lambda s: s["items_in_history"] == 1)
 
 
+@pytest.mark.row("zmq-api", "kernel_interrupt")
 def test_kernel_interrupt_ends_what_a_person_runs(manager: FaultyManager, console: KernelConsole) -> None:
     manager.accepted("kernel_interrupt")  # nothing is there to be interrupted
     uid = console.start("import time\nwhile True: time.sleep(0.01)")
@@ -152,6 +157,7 @@ def test_kernel_interrupt_ends_what_a_person_runs(manager: FaultyManager, consol
     manager.wait_status(lambda s: IDLE.items() <= s.items())
 
 
+@pytest.mark.row("zmq-api", "kernel_interrupt: a task")
 def test_kernel_interrupt_ends_a_task_only_when_it_may(manager: FaultyManager) -> None:
     started = manager.release_file()
     script = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\nwhile True: time.sleep(0.01)"
@@ -167,6 +173,7 @@ def test_kernel_interrupt_ends_a_task_only_when_it_may(manager: FaultyManager) -
     assert "KeyboardInterrupt" in result["traceback"]
 
 
+@pytest.mark.row("zmq-api", "kernel_interrupt: a plan")
 def test_kernel_interrupt_pauses_a_plan_only_when_it_may(manager: FaultyManager) -> None:
     held = manager.start_holding()
     assert manager.refused("kernel_interrupt", interrupt_task=True)["msg"] == (
@@ -179,6 +186,7 @@ def test_kernel_interrupt_pauses_a_plan_only_when_it_may(manager: FaultyManager)
     assert manager.history[-1]["result"]["exit_status"] == "completed"
 
 
+@pytest.mark.row("zmq-api", "a paused plan that a person ends")
 @pytest.mark.parametrize(("code", "exit_status"), [("RE.abort()", "aborted"), ("RE.halt()", "aborted")])
 def test_a_paused_plan_that_a_person_ends_is_abandoned(
     manager: FaultyManager, console: KernelConsole, code: str, exit_status: str
@@ -202,6 +210,7 @@ def test_a_kernel_that_a_console_ends_takes_the_environment_with_it(manager: Fau
     console.close()
 
 
+@pytest.mark.row("cli", "kernel options")
 def test_ports_and_connection_file_are_those_of_the_settings(start_manager: Callable[..., ContractManager]) -> None:
     from process_table import free_ports
 
@@ -222,6 +231,7 @@ def test_ports_and_connection_file_are_those_of_the_settings(start_manager: Call
     manager.stop()
 
 
+@pytest.mark.row("zmq-api", "kernel_interrupt without a kernel")
 def test_without_a_kernel_there_is_nothing_to_interrupt(closed_manager: ContractManager) -> None:
     assert closed_manager.refused("kernel_interrupt")["msg"] == (
         "Failed to interrupt IPython kernel: RE Manager is not in IPython mode: IPython kernel is not used"

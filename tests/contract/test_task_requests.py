@@ -11,6 +11,7 @@ from contract_manager import CALLER, UID, ContractManager
 SLEEP = {"item_type": "function", "name": "function_sleep", "args": [0]}
 
 
+@pytest.mark.row("zmq-api", "script_upload: refusals")
 @pytest.mark.parametrize(
     ("method", "params", "msg"),
     [
@@ -32,6 +33,7 @@ def test_script_upload_is_refused(
 FORMAT = "Error: Incorrect request format: "
 
 
+@pytest.mark.row("zmq-api", "function_execute: refusals")
 @pytest.mark.parametrize(
     ("item", "msg"),
     [
@@ -60,6 +62,7 @@ def test_function_execute_refuses_an_item_and_returns_it(manager: ContractManage
     assert reply == {"success": False, "msg": msg, "item": item, "task_uid": None}
 
 
+@pytest.mark.row("zmq-api", "function_execute: user and group")
 @pytest.mark.parametrize(
     ("caller", "msg"),
     [
@@ -87,6 +90,7 @@ def test_function_execute_without_environment_returns_the_item_with_its_type(clo
     assert reply["item"]["kwargs"] == {}
 
 
+@pytest.mark.row("zmq-api", "function item")
 def test_the_item_of_an_accepted_function_has_the_uid_of_the_task_and_no_type(manager: ContractManager) -> None:
     item = SLEEP | {"item_uid": "mine", "meta": {}}
     reply = manager.accepted("function_execute", item=item, **CALLER)
@@ -96,6 +100,7 @@ def test_the_item_of_an_accepted_function_has_the_uid_of_the_task_and_no_type(ma
     assert manager.task_result(uid)["return_value"] == {"success": True, "time": 0}
 
 
+@pytest.mark.row("zmq-api", "task_status, task_result: refusals")
 @pytest.mark.parametrize(
     ("method", "params", "msg"),
     [
@@ -124,6 +129,7 @@ def test_task_status_and_result_are_refused(
     assert reply.get("result") is None
 
 
+@pytest.mark.row("zmq-api", "task_status, task_result: not_found")
 def test_tasks_that_nobody_knows(closed_manager: ContractManager) -> None:
     assert closed_manager.accepted("task_status", task_uid="x") == {
         "success": True,

@@ -36,6 +36,7 @@ def release(manager: ContractManager) -> Iterator[Path]:
 # Results ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "task result")
 def test_the_result_of_a_script(manager: ContractManager) -> None:
     before = time.time()
     uid = manager.accepted("script_upload", script="print('a script prints')")["task_uid"]
@@ -61,6 +62,7 @@ def test_the_result_of_a_script(manager: ContractManager) -> None:
     assert before <= result["time_start"] <= result["time_stop"] <= time.time()
 
 
+@pytest.mark.row("zmq-api", "script_upload: a bad script")
 @pytest.mark.parametrize(
     ("script", "text"),
     [
@@ -82,6 +84,7 @@ def test_a_script_that_fails(manager: ContractManager, script: str, text: str, b
     assert wait_idle_tasks(manager)["worker_environment_state"] == "idle"
 
 
+@pytest.mark.row("zmq-api", "function_execute: an unknown function")
 def test_a_function_that_does_not_exist_fails_in_the_worker(manager: ContractManager) -> None:
     result = manager.execute("func_for_test_that_is_not_there")
     assert result["success"] is False
@@ -98,6 +101,7 @@ def test_a_function_that_raises_or_is_called_wrongly(manager: ContractManager) -
     assert "is not a function: it is a int" in manager.execute("func_for_test_raise")["msg"]
 
 
+@pytest.mark.row("zmq-api", "function_execute: return values")
 @pytest.mark.parametrize("value", [1, "text ä\u2713", [1, {"a": None}], 1.5, True, 10**30, float("inf")])
 def test_return_values_arrive_unchanged(manager: ContractManager, value: Any) -> None:
     manager.upload("def func_for_test_echo(value):\n    return value")
@@ -105,6 +109,7 @@ def test_return_values_arrive_unchanged(manager: ContractManager, value: Any) ->
     assert (result["success"], result["return_value"]) == (True, value)
 
 
+@pytest.mark.row("zmq-api", "function_execute: a value that is no JSON")
 @pytest.mark.parametrize(
     ("expression", "text"),
     [
@@ -123,6 +128,7 @@ def test_a_return_value_that_cannot_be_told(manager: ContractManager, expression
     assert result["msg"].startswith(f"Error occurred while executing 'Execute function': {text}")
 
 
+@pytest.mark.row("zmq-api", "task_results_uid")
 def test_task_results_uid_changes_when_a_task_ends_and_not_when_it_starts(
     manager: ContractManager, release: Path
 ) -> None:
@@ -138,6 +144,7 @@ def test_task_results_uid_changes_when_a_task_ends_and_not_when_it_starts(
 # States ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "foreground")
 def test_a_task_in_the_foreground_has_the_manager_for_itself(manager: ContractManager, release: Path) -> None:
     uid = manager.accepted("script_upload", script=hold(release))["task_uid"]
     status = manager.wait_status(lambda s: s["worker_environment_state"] == "executing_task")
@@ -162,6 +169,7 @@ def test_a_task_in_the_foreground_has_the_manager_for_itself(manager: ContractMa
     assert manager.wait_idle()["worker_environment_state"] == "idle"
 
 
+@pytest.mark.row("zmq-api", "background")
 def test_a_task_in_the_background_goes_on_beside_plans(manager: ContractManager, release: Path) -> None:
     uid = manager.accepted("script_upload", script=hold(release), run_in_background=True)["task_uid"]
     status = manager.status()
@@ -188,6 +196,7 @@ def test_autostart_waits_for_a_task(manager: ContractManager, release: Path) -> 
     manager.wait_status(lambda s: s["items_in_history"] == 1)
 
 
+@pytest.mark.row("zmq-api", "environment_close with background tasks")
 def test_closing_the_environment_ends_background_tasks(manager: ContractManager, release: Path) -> None:
     uid = manager.accepted("script_upload", script=hold(release), run_in_background=True)["task_uid"]
     manager.close_environment()
@@ -196,6 +205,7 @@ def test_closing_the_environment_ends_background_tasks(manager: ContractManager,
     assert "The RE Worker environment was closed" in result["msg"]
 
 
+@pytest.mark.row("zmq-api", "environment_destroy forgets running tasks")
 def test_destroying_the_environment_forgets_running_tasks(manager: ContractManager, release: Path) -> None:
     done = manager.accepted("script_upload", script="")["task_uid"]
     manager.task_result(done)
@@ -208,6 +218,7 @@ def test_destroying_the_environment_forgets_running_tasks(manager: ContractManag
 # Namespace and lists ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("zmq-api", "script_upload: update_lists")
 def test_a_script_adds_plans_and_devices_to_the_lists(manager: ContractManager) -> None:
     names = ("plans_existing_uid", "plans_allowed_uid", "devices_existing_uid", "devices_allowed_uid")
     before = [manager.status()[name] for name in names]
@@ -231,6 +242,7 @@ def test_a_script_adds_plans_and_devices_to_the_lists(manager: ContractManager) 
     assert manager.refused("queue_item_add", item=plan("added_plan"), **CALLER)
 
 
+@pytest.mark.row("zmq-api", "environment_update")
 def test_a_script_may_keep_the_lists_and_environment_update_brings_them_up_to_date(manager: ContractManager) -> None:
     manager.upload("def quiet_plan():\n    yield from []", update_lists=False)
     assert "quiet_plan" not in manager.accepted("plans_existing")["plans_existing"]
@@ -252,6 +264,7 @@ def test_a_plan_that_cannot_be_described_fails_the_script_and_leaves_the_lists(m
     assert manager.upload("del odd_plan")["success"] is True
 
 
+@pytest.mark.row("zmq-api", "script_upload: update_re")
 def test_a_script_replaces_the_run_engine_only_when_it_is_asked_to(manager: ContractManager) -> None:
     manager.upload("RE = None")
     assert manager.status()["re_state"] == "idle"
@@ -300,6 +313,7 @@ def test_task_list_tells_of_running_and_ended_tasks(manager: ContractManager, re
     }
 
 
+@pytest.mark.row("zmq-api", "task_list, task_cancel (additions)")
 def test_task_cancel_ends_a_background_task(manager: ContractManager, release: Path) -> None:
     uid = manager.accepted("script_upload", script=hold(release), run_in_background=True)["task_uid"]
     manager.accepted("task_cancel", task_uid=uid)
@@ -324,6 +338,7 @@ def test_results_are_kept_up_to_a_number(start_manager: Any) -> None:
     assert manager.accepted("task_result", task_uid=uids[0])["result"] == {}
 
 
+@pytest.mark.row("zmq-api", "results are kept")
 def test_results_are_kept_for_a_time(start_manager: Any) -> None:
     manager = start_manager(options=["--task-results-time=0.2"])
     manager.open_environment()

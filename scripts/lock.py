@@ -29,7 +29,7 @@ LOCKS = {
         ["pyproject.toml", "--extra", "manager", "--extra", "http", "--extra", "redis"],
     ),
     "operator": ("of the operator's image", ["pyproject.toml", "--extra", "operator"]),
-    "worker": ("of the worker's image", ["pyproject.toml", "--extra", "worker"]),
+    "worker": ("of the worker's image", ["pyproject.toml", "--extra", "worker", "--extra", "ipython"]),
     "build": ("that build the wheel", BUILD),
     "client": ("of the client's image for tests", ["--group", "pyproject.toml:client", "--no-deps"]),
 }

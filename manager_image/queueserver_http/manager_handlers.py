@@ -21,6 +21,9 @@ from queueserver_http.status_cache import StatusCache
 
 _LONGEST_SLEEP_S = 60.0
 
+EXECUTES_CODE = "write:scripts"
+"""Scope of those who may have any code executed in the worker, as a console of its kernel does."""
+
 
 class ManagerHandlers:
     """Each takes a request that is admitted to the route, and answers with the manager's own bytes."""
@@ -38,6 +41,16 @@ class ManagerHandlers:
         """The cached status, or a new one for `reload`."""
         parameters = await read_parameters(request, route)
         return JsonText(await self.status_cache.get(reload=parameters.get("reload") is True))
+
+    async def config(self, request: Request, route: Route) -> Response:
+        """The configuration; with the IPython kernel's address and key only for those who may execute code."""
+        body = await self.forward(request, route, await read_parameters(request, route))
+        if EXECUTES_CODE in principal_of(request).scopes:
+            return JsonText(body)
+        reply = orjson.loads(body)
+        if isinstance(reply.get("config"), dict):
+            reply["config"]["ip_connect_info"] = {}
+        return json_reply(reply)
 
     async def mode_set(self, request: Request, route: Route) -> Response:
         """`{"mode": {…}}`, or the modes themselves."""

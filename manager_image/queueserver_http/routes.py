@@ -98,7 +98,7 @@ MANAGER_ROUTES: tuple[Route, ...] = (
     _call(GET, "/", "ping", "read:status", action="status", reload=True),
     _call(GET, "/ping", "ping", "read:status", action="status", reload=True),
     _call(GET, "/status", "status", "read:status", action="status", reload=True),
-    _call(GET, "/config/get", "config_get", "read:config"),
+    _call(GET, "/config/get", "config_get", "read:config", action="config"),
     _call(GET, "/queue/get", "queue_get", "read:queue", reload=True),
     _call(POST, "/queue/clear", "queue_clear", "write:queue:edit"),
     _call(POST, "/queue/start", "queue_start", "write:queue:control"),

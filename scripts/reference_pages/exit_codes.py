@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queueserver_cli import console_monitor, qserver
+from queueserver_cli import console_monitor, kernel_console, qserver
 from queueserver_manager import exit_codes as manager_codes
 from queueserver_worker.runtime import exit_codes as worker_codes
 from reference_pages import markdown
@@ -37,6 +37,9 @@ def page() -> str:
         _codes([(getattr(qserver, name), text) for name, text in _described_qserver().items()]),
         "## qserver-console-monitor",
         _codes([(console_monitor.EXIT_STOPPED, documented(console_monitor)["EXIT_STOPPED"]), (2, _LIST_PLANS[2])]),
+        "## qserver-console and qserver-qtconsole",
+        _codes(_consoles()),
+        "Otherwise the code of the console.",
         "## qserver-list-plans-devices",
         _codes(list(_LIST_PLANS.items())),
         "## Worker process",
@@ -48,6 +51,11 @@ def page() -> str:
 def _manager() -> list[tuple[int, str]]:
     texts = documented(manager_codes)
     return sorted((getattr(manager_codes, name), text) for name, text in texts.items() if name != "FINAL")
+
+
+def _consoles() -> list[tuple[int, str]]:
+    texts = documented(kernel_console)
+    return sorted((getattr(kernel_console, name), text) for name, text in texts.items() if name.startswith("EXIT_"))
 
 
 def _worker() -> list[tuple[int, str]]:

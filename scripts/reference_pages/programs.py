@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from queueserver_cli import console_monitor, grammar, qserver, zmq_keys
+from queueserver_cli import console_monitor, grammar, kernel_console, qserver, zmq_keys
 from queueserver_manager import clear_lock
 from queueserver_manager.core.methods import METHODS
 from queueserver_manager.settings.declaration import Group, Setting
@@ -40,6 +40,8 @@ def pages() -> dict[str, str]:
         "start-re-manager.md": _start_re_manager(),
         "qserver.md": _qserver(),
         "qserver-console-monitor.md": _options_page(console_monitor._parser()),  # noqa: SLF001
+        "qserver-console.md": _options_page(kernel_console.parser(kernel_console.CONSOLE)),
+        "qserver-qtconsole.md": _options_page(kernel_console.parser(kernel_console.QTCONSOLE)),
         "qserver-zmq-keys.md": _options_page(zmq_keys._parser()),  # noqa: SLF001
         "qserver-clear-lock.md": _options_page(clear_lock._parser()),  # noqa: SLF001
         "qserver-list-plans-devices.md": _options_page(list_plans_devices._parser()),  # noqa: SLF001

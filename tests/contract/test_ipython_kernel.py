@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -235,4 +238,35 @@ def test_ports_and_connection_file_are_those_of_the_settings(start_manager: Call
 def test_without_a_kernel_there_is_nothing_to_interrupt(closed_manager: ContractManager) -> None:
     assert closed_manager.refused("kernel_interrupt")["msg"] == (
         "Failed to interrupt IPython kernel: RE Manager is not in IPython mode: IPython kernel is not used"
+    )
+
+
+def run_console(
+    address: str, text: str = "", program: str = "main"
+) -> subprocess.CompletedProcess[str]:  # it reads what is typed from a pipe
+    code = f"import sys; from queueserver_cli import kernel_console; sys.exit(kernel_console.{program}())"
+    environment = os.environ | {"QSERVER_ZMQ_CONTROL_ADDRESS": address}
+    return subprocess.run(
+        [sys.executable, "-c", code], input=text, capture_output=True, text=True, timeout=60, env=environment
+    )
+
+
+def test_qserver_console_opens_a_console_of_the_kernel(manager: FaultyManager) -> None:
+    done = run_console(manager.control_address, "print('engine:', RE.state)\n")
+    assert "engine: idle" in done.stdout, (done.returncode, done.stdout, done.stderr)
+    manager.wait_status(lambda s: IDLE.items() <= s.items())
+
+
+@pytest.mark.parametrize(("program", "name"), [("main", "qserver-console"), ("main_qt", "qserver-qtconsole")])
+def test_consoles_say_that_there_is_no_kernel(closed_manager: ContractManager, program: str, name: str) -> None:
+    done = run_console(closed_manager.control_address, program=program)
+    assert done.returncode == 5
+    assert done.stderr.startswith(f"{name}: The worker has no IPython kernel")
+
+
+def test_consoles_say_that_nobody_answers() -> None:
+    done = run_console("tcp://127.0.0.1:9")
+    assert (done.returncode, done.stderr) == (
+        3,
+        "qserver-console: ZMQ communication error: timeout occurred\n",
     )

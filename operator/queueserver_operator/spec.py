@@ -261,6 +261,8 @@ class EnvironmentTemplate:
     """The worker makes the RunEngine."""
     keep_run_engine: bool
     """But not when the startup code has made one."""
+    ipython_kernel: bool
+    """The worker runs in an IPython kernel, which listens at 127.0.0.1 of its pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,4 +394,5 @@ def _environment(parent: Mapping[str, Any]) -> EnvironmentTemplate:
         device_max_depth=integer(parent, "deviceMaxDepth"),
         create_run_engine=text(parent, "runEngine") == "Create",
         keep_run_engine=flag(parent, "keepRunEngine"),
+        ipython_kernel=flag(parent, "ipythonKernel"),
     )

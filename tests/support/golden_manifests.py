@@ -48,6 +48,7 @@ _EVERYTHING: dict[str, Any] = {
     "permissions": {"configMap": {"name": "who"}},
     "existingPlansAndDevices": {"configMap": {"name": "lists", "key": "known.yaml"}},
     "environment": {
+        "ipythonKernel": True,
         "hostNetwork": True,
         "profile": {"persistentVolumeClaim": {"claimName": "code", "path": "startup.py"}},
         "home": {"existingClaim": {"claimName": "homes", "subPath": "id21"}},

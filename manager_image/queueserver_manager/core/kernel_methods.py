@@ -20,7 +20,9 @@ KERNEL_TESTS = ("reserve_kernel",)
 
 def kernel_interrupt(core: Core, params: Params, d: Decision, now: float) -> None:
     """Interrupt what the kernel executes; a plan or a task of the manager only where the request allows it."""
-    if not core.settings.ipython_kernel:
+    snapshot = core.state.snapshot
+    plain = core.state.environment_exists and snapshot is not None and snapshot.ip_kernel_state == "disabled"
+    if plain or not core.settings.ipython_kernel:
         raise Refusal("RE Manager is not in IPython mode: IPython kernel is not used", code=Code.WRONG_STATE)
     if not core.state.environment_exists:
         raise Refusal("Worker environment does not exist", code=Code.NO_ENVIRONMENT)

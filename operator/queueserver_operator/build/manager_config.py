@@ -72,8 +72,13 @@ def manager_config(spec: QueueServerSpec) -> dict[str, Any]:
         },
     }
     config["service"] |= _records(spec)
+    worker: dict[str, Any] = {}
     if spec.manager.metadata_keys:
-        config["worker"] = {"permitted_re_metadata_keys": list(spec.manager.metadata_keys)}
+        worker["permitted_re_metadata_keys"] = list(spec.manager.metadata_keys)
+    if spec.environment.ipython_kernel:
+        worker["use_ipython_kernel"] = True
+    if worker:
+        config["worker"] = worker
     if startup:
         config["startup"] = startup
     config["operation"] = {"console_logging_level": spec.manager.log_level}

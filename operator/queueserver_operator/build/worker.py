@@ -33,6 +33,7 @@ from queueserver_operator.spec import Profile, QueueServerSpec
 
 HOME = "/home/queueserver"
 SPOOL_DIR = "/var/lib/queueserver/spool"
+KERNEL_DIR = "/tmp/kernel"  # noqa: S108 - of the pod alone
 STARTUP_DIR = "/opt/queueserver/startup"
 SIMULATED_PROFILE = "/opt/queueserver/sim_profile"
 OPENING_DIR = "/etc/queueserver/opening"
@@ -116,6 +117,8 @@ def _annotations(spec: QueueServerSpec) -> dict[str, str]:
 
 
 def _worker_config(spec: QueueServerSpec, opening_id: str, link_server_public_key: str) -> dict[str, Any]:
+    # An image of an older release does not know the kernel, and need not hear of it.
+    kernel = {"kernel": {"ip": "127.0.0.1", "connection_dir": KERNEL_DIR}} if spec.environment.ipython_kernel else {}
     return {
         "opening_id": opening_id,
         "startup": startup_source(spec.environment.profile),
@@ -131,7 +134,7 @@ def _worker_config(spec: QueueServerSpec, opening_id: str, link_server_public_ke
         "link_key_file": f"{LINK_KEY_DIR}/private_key",
         # The end of an item that was not stored yet outlives the worker in its pod's status.
         "termination_message": TERMINATION_MESSAGE,
-    }
+    } | kernel
 
 
 def _pod_spec(spec: QueueServerSpec, options: Options, name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -126,11 +127,20 @@ def test_an_external_redis_has_no_sidecar():
     assert config["network"]["redis_name_prefix"] == "id21"
 
 
+def test_a_kernel_listens_inside_of_the_workers_pod_alone():
+    told = json.loads(of_kind("everything", "ConfigMap")[-1]["data"]["worker.json"])
+    assert told["kernel"] == {"ip": "127.0.0.1", "connection_dir": "/tmp/kernel"}
+    assert json.loads(of_kind("simulated", "ConfigMap")[-1]["data"]["worker.json"])["kernel"] is None
+
+
 def test_what_is_said_of_records_and_permissions_is_in_the_managers_configuration_and_nothing_else():
     config = yaml.safe_load(of_kind("everything", "ConfigMap")[0]["data"]["config.yml"])
     said = {"history_limit": 0, "audit_limit": 500, "root_submits": False}
     assert {name: config["service"][name] for name in said} == said
-    assert config["worker"] == {"permitted_re_metadata_keys": ["/scan_id", "/sample/name"]}
+    assert config["worker"] == {
+        "permitted_re_metadata_keys": ["/scan_id", "/sample/name"],
+        "use_ipython_kernel": True,
+    }
     plain = yaml.safe_load(of_kind("simulated", "ConfigMap")[0]["data"]["config.yml"])
     assert plain["service"].keys() == config["service"].keys() - said.keys()
     assert "worker" not in plain

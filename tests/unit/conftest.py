@@ -52,7 +52,7 @@ def zmq_context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
 
 @pytest.fixture
 def wait_until() -> Callable[..., None]:
-    def wait_until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    def wait_until(condition: Callable[[], object], timeout: float = 45.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, "the condition was not met in time"

@@ -69,6 +69,10 @@ def points(n: int = 4000, t: float = 0.02):
 """
 
 
+DEADLINE_S = 45.0
+"""For what takes well below a second; a loaded machine may take long, and pytest stops a test after a minute."""
+
+
 class FakeManager:
     """The manager's end of the link: a ROUTER socket that records everything and stores events as it is told."""
 
@@ -135,7 +139,7 @@ class FakeManager:
             case Heartbeat():
                 self.heartbeats += 1
 
-    def wait(self, condition: Callable[[], M], timeout: float = 20.0) -> M:
+    def wait(self, condition: Callable[[], M], timeout: float = DEADLINE_S) -> M:
         """Handle messages until `condition` holds; returns what it returned."""
         deadline = time.monotonic() + timeout
         while not (found := condition()):
@@ -151,7 +155,7 @@ class FakeManager:
         while (remaining := end - time.monotonic()) > 0:
             self.step(remaining)
 
-    def wait_event(self, kind: type[M], timeout: float = 20.0) -> M:
+    def wait_event(self, kind: type[M], timeout: float = DEADLINE_S) -> M:
         """The latest event of a kind, once there is one."""
 
         def latest() -> M | None:
@@ -185,14 +189,14 @@ class FakeManager:
         bodies = (event.body for event in self.events if isinstance(event.body, ItemEnded))
         return [body for body in bodies if body.item_uid == item_uid]
 
-    def wait_end(self, item_uid: str, timeout: float = 20.0) -> ItemEnded:
+    def wait_end(self, item_uid: str, timeout: float = DEADLINE_S) -> ItemEnded:
         return self.wait(lambda: self.ends(item_uid), timeout)[0]
 
-    def wait_state(self, re_state: str | None, timeout: float = 20.0) -> Snapshot:
+    def wait_state(self, re_state: str | None, timeout: float = DEADLINE_S) -> Snapshot:
         self.wait(lambda: self.snapshots and self.snapshots[-1].re_state == re_state, timeout)
         return self.snapshots[-1]
 
-    def wait_gone(self, worker: Worker, timeout: float = 15.0) -> int:
+    def wait_gone(self, worker: Worker, timeout: float = DEADLINE_S) -> int:
         """Exit code of a worker that ends by itself."""
         self.wait(lambda: not worker.alive, timeout)
         return worker.wait_exit()
@@ -266,7 +270,7 @@ class Worker:
         if self.process.stdin is not None:
             self.process.stdin.close()
 
-    def wait_exit(self, timeout: float = 15.0) -> int:
+    def wait_exit(self, timeout: float = DEADLINE_S) -> int:
         return self.process.wait(timeout)
 
     @property

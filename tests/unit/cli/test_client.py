@@ -48,7 +48,7 @@ def test_a_request_without_an_answer_ends_after_the_timeout_and_the_next_one_wor
         start = time.monotonic()
         with pytest.raises(NoReply, match=r"^ZMQ communication error: timeout occurred$"):
             client.request("ping")
-        assert 0.2 <= time.monotonic() - start < 1.5
+        assert 0.2 <= time.monotonic() - start < 10
         assert client.request("ping") == {"success": True, "msg": ""}
 
 

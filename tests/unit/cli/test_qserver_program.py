@@ -65,7 +65,7 @@ def test_a_bad_command_is_told_on_stderr_and_exits_with_1(manager: Any, capsys: 
 def test_no_answer_exits_with_3_after_two_seconds_with_advice_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     start = time.monotonic()
     code, out, err = run(capsys, "ping", "-a", NOBODY)
-    assert 1.9 < time.monotonic() - start < 6
+    assert 1.9 < time.monotonic() - start < 20
     assert code == 3
     assert out == "Arguments: ['ping']\nHH:MM:SS - ERROR: ZMQ communication error: timeout occurred\n"
     assert "start-re-manager" in err

@@ -69,7 +69,7 @@ def test_the_death_of_a_worker_is_noticed_at_once_with_its_cause(bench: Any, num
             os.kill(handle.pid, number)
             begin = time.monotonic()
             end = await bench.end()
-            assert time.monotonic() - begin < 0.5
+            assert time.monotonic() - begin < 5
             assert end == WorkerEnd("o1", f"the worker process {cause} (log: {bench.logs}/worker-o1.log)", -number)
             assert not Path(f"/proc/{handle.pid}").exists(), "left a zombie"
             assert launcher.adopt("o1", handle.as_record()) is False
@@ -173,7 +173,7 @@ def test_the_death_of_an_adopted_process_that_is_no_child_is_noticed(bench: Any)
             os.kill(pid, signal.SIGKILL)
             begin = time.monotonic()
             end = await bench.end()
-            assert time.monotonic() - begin < 0.5
+            assert time.monotonic() - begin < 5
             assert end == WorkerEnd("o1", "the worker process ended", None)
 
     bench.run(scenario)

@@ -179,7 +179,7 @@ def test_a_hung_manager_is_killed_and_started_again(supervise: Callable[..., Sup
     supervised.manager_pid()
     begin = time.monotonic()
     supervised.manager_pid(restart=1)
-    assert 2.0 < time.monotonic() - begin < 8.0
+    assert 2.0 < time.monotonic() - begin < 20.0
     os.kill(supervised.process.pid, signal.SIGINT)
     assert "did not react any more and was killed; it is started again" in supervised.end()[1]
 

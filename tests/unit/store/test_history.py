@@ -51,7 +51,7 @@ def test_trimmed_entries_vanish_at_once_and_commits_go_on_while_they_are_freed(s
             begin = time.perf_counter()
             await store.commit("while it is swept", [])
             longest = max(longest, time.perf_counter() - begin)
-        assert longest < 0.1
+        assert longest < 1
         assert await store.ask("HLEN", "trim:v1:history-uids") == 10
         assert time.perf_counter() - before < 30
 

@@ -198,4 +198,4 @@ def test_the_link_is_back_soon_after_the_manager(bench: Bench) -> None:
         begin = time.monotonic()
         while not manager.hellos:
             assert manager.step(1.0)
-        assert time.monotonic() - begin < 1.0
+        assert time.monotonic() - begin < 10  # no pause that grows with each loss

@@ -334,4 +334,4 @@ def test_pausing_is_quick(bench: Bench) -> None:
     manager.wait_state("paused")
     manager.tell(Finish("abort"))
     manager.wait_end(uid)
-    assert min(durations) < 0.02
+    assert min(durations) < 0.1

@@ -80,7 +80,7 @@ def test_a_plan_that_does_not_end_is_ended_with_the_process_after_the_grace(benc
     began = time.monotonic()
     terminate(manager, 1.0)
     assert manager.wait_gone(worker) == ExitCode.INTERNAL_ERROR
-    assert 0.9 < time.monotonic() - began < 5
+    assert 0.9 < time.monotonic() - began < 20
     assert "in deaf" in worker.output or "in sleeps" in worker.output, "the traceback shows where it hangs"
 
 
@@ -91,7 +91,7 @@ def test_a_second_order_does_not_give_more_time(bench: Bench) -> None:
     terminate(manager, 1.0)
     terminate(manager, 60.0)
     manager.wait_gone(worker)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_startup_code_that_is_still_running_is_ended(bench: Bench) -> None:

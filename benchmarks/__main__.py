@@ -27,6 +27,7 @@ from benchmarks.sections import (
     plans,
     queue,
     status,
+    tasks,
 )
 from benchmarks.upstream_environment import NoUpstreamError, programs
 
@@ -37,6 +38,7 @@ SECTIONS = {
     "history": history,
     "batch": batch,
     "plans": plans,
+    "tasks": tasks,
     "control": control,
     "environment": environment,
     "console": console,

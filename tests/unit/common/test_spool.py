@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queueserver_common.link.messages import ExitStatus, ItemEnded
+from queueserver_common.link.messages import ExitStatus, ItemEnded, TaskEnded
 from queueserver_common.spool import (
     MAX_TERMINATION_MESSAGE,
     SpoolWriter,
@@ -33,12 +33,22 @@ ENDS = st.builds(
     traceback=TEXT,
     refused=st.booleans(),
 )
+TASK_ENDS = st.builds(
+    TaskEnded,
+    task_uid=TEXT,
+    success=st.booleans(),
+    time_start=TIMES,
+    time_stop=TIMES,
+    msg=TEXT,
+    traceback=TEXT,
+    return_value=st.sampled_from([b"null", b'{"a":[1]}']),
+)
 END = ItemEnded("item", ExitStatus.COMPLETED, 1.0, 2.0, ("run",), (7,))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.lists(ENDS, max_size=5))
-def test_what_is_written_is_read_back_in_order(tmp_path: Path, ends: list[ItemEnded]) -> None:
+@given(st.lists(ENDS | TASK_ENDS, max_size=5))
+def test_what_is_written_is_read_back_in_order(tmp_path: Path, ends: list[ItemEnded | TaskEnded]) -> None:
     remove_spool(str(tmp_path), "opening")
     writer = SpoolWriter(str(tmp_path), "opening")
     for end in ends:
@@ -123,3 +133,15 @@ def test_without_a_container_no_message_is_written(tmp_path: Path) -> None:
     message.write(END)
     message.clear()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_container_leaves_the_end_of_its_item_and_of_the_tasks_that_fit(tmp_path: Path) -> None:
+    file = tmp_path / "message"
+    message = TerminationMessage(str(file))
+    small, large = TaskEnded("a", True, 1.0, 2.0), TaskEnded("b", True, 1.0, 2.0, return_value=b'"%b"' % (b"x" * 5000))
+    for end in (small, large, END):
+        message.write(end)
+    assert file.stat().st_size <= MAX_TERMINATION_MESSAGE
+    assert set(read_termination_message(file.read_text())) == {END, small}
+    message.clear()
+    assert file.read_text() == ""

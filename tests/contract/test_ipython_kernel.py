@@ -151,6 +151,22 @@ def test_a_console_that_is_busy_keeps_plans_and_tasks_away(manager: FaultyManage
 
 
 @pytest.mark.row("zmq-api", "kernel_interrupt")
+def test_a_queue_that_runs_goes_on_after_what_a_person_typed_meanwhile(
+    manager: FaultyManager, console: KernelConsole
+) -> None:
+    manager.add(QUICK)
+    held = manager.start_holding()
+    release = manager.release_file()
+    uid = console.start(f"import pathlib, time\nwhile not pathlib.Path({str(release)!r}).exists(): time.sleep(0.01)")
+    held.release()
+    status = manager.wait_status(lambda s: s["ip_kernel_state"] == "busy" and not s["ip_kernel_captured"])
+    assert status["items_in_history"] == 1
+    release.touch()
+    assert console.reply(uid)["status"] == "ok"
+    manager.wait_status(lambda s: s["manager_state"] == "idle" and s["items_in_history"] == 2)
+    assert [entry["result"]["exit_status"] for entry in manager.history] == ["completed", "completed"]
+
+
 def test_kernel_interrupt_ends_what_a_person_runs(manager: FaultyManager, console: KernelConsole) -> None:
     manager.accepted("kernel_interrupt")  # nothing is there to be interrupted
     uid = console.start("import time\nwhile True: time.sleep(0.01)")

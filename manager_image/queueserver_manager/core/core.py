@@ -130,7 +130,6 @@ class Core:
             and not state.worker_ending
             and state.link is LinkState.ATTACHED
             and state.re_state is not None
-            and not (state.snapshot is not None and state.snapshot.taken_by_person)
         )
 
     def check_worker_free(self) -> None:

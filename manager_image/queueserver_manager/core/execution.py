@@ -178,6 +178,7 @@ def evaluate_autostart(core: Core, d: Decision, now: float) -> None:
         and state.manager_state is ManagerState.IDLE
         and len(state.queue)
         and core.worker_can_run_plans()
+        and not (state.snapshot is not None and state.snapshot.taken_by_person)
         and not state.leaving
     ):
         start_queue(core, d, now)

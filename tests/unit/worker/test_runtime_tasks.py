@@ -59,11 +59,15 @@ def test_a_worker_that_is_not_ready_or_ends_takes_no_task(view: WorkerView, back
     assert refusal
 
 
-def test_a_kernel_that_a_person_uses_takes_nothing_into_the_foreground() -> None:
+def test_what_is_in_hand_waits_for_a_person_who_uses_the_kernel() -> None:
     view = replace(READY, kernel_state="busy", kernel_captured=False)
-    assert accept_task(view, "task", False)[1] == accept_item(view, "item")[1] == accept_leave(view)[1] == KERNEL_BUSY
-    assert accept_task(view, "task", True)[1] == ""
-    assert accept_task(replace(view, kernel_captured=True), "task", False)[1] == ""
+    assert accept_leave(view)[1] == KERNEL_BUSY
+    for waiting, refusal in (accept_task(view, "task", False), accept_item(view, "item")):
+        assert refusal == ""
+        assert waiting.snapshot().environment_state is EnvironmentState.RESERVED
+        granted = replace(waiting, kernel_captured=True).snapshot().environment_state
+        assert granted in (EnvironmentState.EXECUTING_TASK, EnvironmentState.EXECUTING_PLAN)
+    assert view.snapshot().environment_state is EnvironmentState.IDLE
 
 
 # Outcomes --------------------------------------------------------------------------------------------------------

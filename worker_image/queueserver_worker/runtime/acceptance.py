@@ -26,8 +26,6 @@ def accept_item(view: WorkerView, item_uid: str) -> Decision:
         return view, f"The worker has another item in hand: '{view.item_uid}'."
     if view.task_uid:
         return view, f"The worker has a task in hand: '{view.task_uid}'."
-    if view.taken_by_person:
-        return view, KERNEL_BUSY
     return replace(view, item_uid=item_uid), ""
 
 
@@ -43,8 +41,6 @@ def accept_task(view: WorkerView, task_uid: str, background: bool) -> Decision:
         return view, f"The worker has an item in hand: '{view.item_uid}'."
     if view.task_uid:
         return view, f"The worker has another task in hand: '{view.task_uid}'."
-    if view.taken_by_person:
-        return view, KERNEL_BUSY
     return replace(view, task_uid=task_uid), ""
 
 

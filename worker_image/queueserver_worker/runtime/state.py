@@ -85,6 +85,9 @@ def _environment_state(view: WorkerView) -> EnvironmentState:
             return EnvironmentState.FAILED
         case EnvironmentPhase.CLOSING:
             return EnvironmentState.CLOSING
+        case EnvironmentPhase.READY if view.taken_by_person and (view.item_uid or view.task_uid) and not view.paused:
+            # What is in hand waits until the kernel has done what somebody typed.
+            return EnvironmentState.RESERVED
         case EnvironmentPhase.READY if view.task_uid:
             return EnvironmentState.EXECUTING_TASK
         case EnvironmentPhase.READY:

@@ -35,13 +35,15 @@ class Guard:
         """A dependency that admits principals with a scope only, and everybody for `PUBLIC`."""
 
         async def admit(request: Request) -> None:
-            check_csrf(request)
-            if scope != PUBLIC:
-                await self._admit(request, scope)
+            await self.admit(request, scope)
 
         return Depends(admit)
 
-    async def _admit(self, request: Request, scope: str) -> None:
+    async def admit(self, request: Request, scope: str) -> None:
+        """Note who sends the request; raises `HttpError` when a route with this scope is not for the sender."""
+        check_csrf(request)
+        if scope == PUBLIC:
+            return
         credentials = presented(request)
         try:
             principal = await self._identity.principal(credentials)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -38,13 +38,14 @@ def add_routes(
     """
     for route in routes:
         generic = _method(route.action, operations)
-        endpoint = _endpoint(generic, route) if generic else _method(route.action, endpoints)
+        endpoint = _guarded(generic, route, guard) if generic else _method(route.action, endpoints)
         assert endpoint is not None, route
-        application.add_api_route(
+        application.router.add_api_route(
             route.path,
             endpoint,
             methods=[route.verb],
-            dependencies=[guard.admits(route.scope)],
+            dependencies=None if generic else [guard.admits(route.scope)],
+            route_class_override=_BytesRoute if generic else None,
             response_model=None,
             summary=route.summary,
             tags=[tag(route)],
@@ -73,8 +74,17 @@ def _method(name: str, groups: Sequence[object]) -> Callable[..., Any] | None:
     return next((getattr(group, name) for group in groups if hasattr(group, name)), None)
 
 
-def _endpoint(answer: Operation, route: Route) -> Callable[[Request], Awaitable[Response]]:
+class _BytesRoute(APIRoute):
+    """A route whose endpoint takes a request and gives a response: FastAPI solves no dependencies for it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+def _guarded(answer: Operation, route: Route, guard: Guard) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        await guard.admit(request, route.scope)
         return await answer(request, route)
 
     return endpoint

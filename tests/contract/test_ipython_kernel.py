@@ -267,12 +267,15 @@ def run_console(
     )
 
 
+@pytest.mark.row("cli", "qserver-console")
 def test_qserver_console_opens_a_console_of_the_kernel(manager: FaultyManager) -> None:
     done = run_console(manager.control_address, "print('engine:', RE.state)\n")
     assert "engine: idle" in done.stdout, (done.returncode, done.stdout, done.stderr)
     manager.wait_status(lambda s: IDLE.items() <= s.items())
 
 
+@pytest.mark.row("cli", "qserver-console: no kernel")
+@pytest.mark.row("cli", "qserver-qtconsole: no kernel")
 @pytest.mark.parametrize(("program", "name"), [("main", "qserver-console"), ("main_qt", "qserver-qtconsole")])
 def test_consoles_say_that_there_is_no_kernel(closed_manager: ContractManager, program: str, name: str) -> None:
     done = run_console(closed_manager.control_address, program=program)
@@ -280,6 +283,7 @@ def test_consoles_say_that_there_is_no_kernel(closed_manager: ContractManager, p
     assert done.stderr.startswith(f"{name}: The worker has no IPython kernel")
 
 
+@pytest.mark.row("cli", "qserver-console: no answer")
 def test_consoles_say_that_nobody_answers() -> None:
     done = run_console("tcp://127.0.0.1:9")
     assert (done.returncode, done.stderr) == (

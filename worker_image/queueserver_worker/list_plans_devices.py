@@ -32,6 +32,8 @@ class _Request:
     file: Path
     ignore_invalid_plans: bool
     device_max_depth: int
+    use_ipython: bool = False
+    """The code finds IPython's shell, so magics work."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self) | {"startup": self.startup.as_mapping(), "file": str(self.file)})
@@ -46,11 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code: 0, 1 when it failed, 2 (from argparse) for a wrong command line."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.use_ipython_kernel == "ON":
-        return _failed(
-            "The IPython kernel is not supported yet; plain Python mode is. A profile without magics can be listed "
-            "with --startup-profile and without --use-ipython-kernel."
-        )
     if options.startup_dir and (options.startup_profile or options.ipython_dir):
         return _failed("Name one source of startup code: --startup-dir goes with no profile.")
     source = _source(options)
@@ -63,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not directory.is_dir():
         return _failed(f"The directory '{directory}' for the file (--file-dir) does not exist.")
     request = _Request(
-        source, directory / options.file_name, options.ignore_invalid_plans == "ON", options.device_max_depth
+        source,
+        directory / options.file_name,
+        options.ignore_invalid_plans == "ON",
+        options.device_max_depth,
+        options.use_ipython_kernel == "ON",
     )
     # -P: the directory that the program was started from is not a place to import from.
     process = subprocess.run([sys.executable, "-P", "-c", _LOADING_PROCESS, request.to_json()], check=False)
@@ -91,6 +92,11 @@ def _write_lists(request: _Request) -> int:
     from queueserver_worker.describe import PlanDescriptionError, existing_devices, existing_plans
     from queueserver_worker.profile import StartupError, load_startup
 
+    if request.use_ipython:
+        try:
+            _make_shell()
+        except ImportError as error:
+            return _failed(f"IPython cannot be imported ({error}): install it beside the startup code's packages.")
     try:
         namespace = load_startup(request.startup)
         devices = existing_devices(namespace, request.device_max_depth)
@@ -103,6 +109,19 @@ def _write_lists(request: _Request) -> int:
     except ListsFileError as error:
         return _failed(str(error))
     return 0
+
+
+def _make_shell() -> None:
+    """Let the startup code find the shell that it finds in a worker's IPython kernel."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    from queueserver_worker.profile import ipython_stand_in
+
+    os.environ["_QSERVER_RUNNING_IPYTHON_KERNEL"] = "1"
+    without_history = Config()
+    without_history.HistoryManager.enabled = False  # nobody types here
+    ipython_stand_in.use_shell(InteractiveShell.instance(config=without_history))
 
 
 def _source(options: argparse.Namespace) -> StartupSource | None:
@@ -147,7 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--startup-script", metavar="FILE", help="script that is run")
     parser.add_argument("--ipython-dir", metavar="DIR", help="IPython directory with the profile (default: ~/.ipython)")
     parser.add_argument(
-        "--use-ipython-kernel", choices=("ON", "OFF"), default="OFF", help="not supported yet (default: OFF)"
+        "--use-ipython-kernel",
+        choices=("ON", "OFF"),
+        default="OFF",
+        help="load the code as a worker with an IPython kernel does, magics included (default: OFF)",
     )
     parser.add_argument(
         "--ignore-invalid-plans",

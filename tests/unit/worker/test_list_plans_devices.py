@@ -64,6 +64,19 @@ def test_the_startup_folder_of_a_profile_is_a_source(tmp_path, script):
     assert (done.returncode, list(read_lists(tmp_path / LISTS_FILE_NAME).plans)) == (0, ["plan"]), done.stderr
 
 
+def test_a_profile_with_magics_is_listed_as_a_worker_with_a_kernel_loads_it(tmp_path, script):
+    folder = tmp_path / "startup"
+    folder.mkdir()
+    script.rename(folder / "00-base.py")
+    (folder / "10-magics.ipy").write_text("lines = !echo one\nif lines == ['one']:\n    other_plan = plan\n")
+    done = program("--startup-dir", folder, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "IPython syntax cannot run in plain Python" in done.stderr
+    done = program("--startup-dir", folder, "--use-ipython-kernel", "ON", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(read_lists(tmp_path / LISTS_FILE_NAME).plans) == ["other_plan", "plan"]
+
+
 def test_an_existing_file_is_overwritten(tmp_path, script):
     (tmp_path / LISTS_FILE_NAME).write_text("existing_plans: {}")
     assert program("--startup-script", script, cwd=tmp_path).returncode == 0
@@ -124,8 +137,6 @@ def test_threads_that_never_end_do_not_hold_the_program(tmp_path, script):
         ((), "one of --startup-dir, --startup-script, --startup-module or --startup-profile"),
         (("--startup-dir", "missing"), "does not exist"),
         (("--startup-dir", ".", "--file-dir", "missing"), "(--file-dir) does not exist"),
-        (("--startup-dir", ".", "--use-ipython-kernel", "ON"), "plain Python mode"),
-        (("--startup-profile", "default", "--use-ipython-kernel", "ON"), "plain Python mode"),
         (("--startup-profile", "default", "--startup-dir", "."), "Name one source of startup code"),
         (("--startup-profile", "nowhere", "--ipython-dir", "."), "does not exist"),
         (("--startup-dir", ".", "--ipython-dir", "."), "Name one source of startup code"),

@@ -56,11 +56,17 @@ class Lookups:
         return await self._look(VOLUME_CLAIM, namespace, name, views.claim, max_age)
 
     async def nodes(self, names: set[str], *, max_age: float) -> dict[str, observed.Node | None]:
-        """Nodes by name; None: there is no such node. Those that the operator may not read are left out."""
+        """Nodes by name; None: there is no such node. Those that the operator may not read are left out.
+
+        What proves the death of a worker is never taken from memory: a node may have come back under its name.
+        """
         found: dict[str, observed.Node | None] = {}
         for name in sorted(names):
             try:
-                found[name] = await self._look(NODE, "", name, views.node, max_age)
+                node = await self._look(NODE, "", name, views.node, max_age)
+                if node is None or node.out_of_service:
+                    node = await self._look(NODE, "", name, views.node, 0.0)
+                found[name] = node
             except ApiError as error:
                 if error.status != 403:
                     raise

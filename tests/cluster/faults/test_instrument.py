@@ -92,6 +92,7 @@ def test_the_second_fails_at_its_deadline_and_names_the_holder(branches: tuple[B
 
     wait_until(replaced, "another manager is there", DEADLINE)
     second.wait_ready()
+    second.wait_idle()  # over a connection to the new one
     waits_for_the_holder(first, second)
     status = second.wait_closed()
     assert environment_of(first) in status["environment_error"]

@@ -168,7 +168,9 @@ class WorkerProcess:
 
     def _on_tick(self, now: float) -> None:
         view = self._state.view
-        if view.phase is EnvironmentPhase.FAILED and self._reports.unstored == 0 and not self._failure_reported:
+        # The state comes first, then the report: in between nothing is unstored, and nothing was told.
+        told = self._reports.any and self._reports.unstored == 0
+        if view.phase is EnvironmentPhase.FAILED and told and not self._failure_reported:
             self._failure_reported = True
             self._main.post(self._leave)
         alone_since, config = self._conversation.alone_since, self._config

@@ -102,6 +102,11 @@ class Reports:
                     self._message.clear()
 
     @property
+    def any(self) -> bool:
+        """Whether anything was reported."""
+        return self._outbox.next_seq > 1
+
+    @property
     def unstored(self) -> int:
         """Number of events that the manager has not stored yet."""
         return self._outbox.unstored

@@ -75,7 +75,7 @@ def test_the_reply_stays_the_same_whatever_became_of_the_item(closed_manager: Co
 
 
 def test_another_request_with_the_key_is_refused(closed_manager: ContractManager) -> None:
-    request = {"item": QUICK, "idempotency_key": "for one request", **CALLER}
+    request = {"item": QUICK, "idempotency_key": "taken", **CALLER}
     closed_manager.accepted("queue_item_add", request)
     before = closed_manager.queue
     others: list[tuple[str, dict[str, Any]]] = [
@@ -89,7 +89,7 @@ def test_another_request_with_the_key_is_refused(closed_manager: ContractManager
         assert closed_manager.refusal_code(method, params) == "key_used_otherwise"
     reply = closed_manager.call("queue_item_add", request | {"item": COUNT})
     assert reply["msg"].startswith(
-        "Failed to add an item: The idempotency_key 'for one request' belongs to another request that was carried out before."
+        "Failed to add an item: The idempotency_key 'taken' belongs to another request that was carried out before."
     )
     assert closed_manager.queue == before
 

@@ -27,8 +27,11 @@ from queueserver_operator.build.parts import (
     SECRET_MODE,
     digest,
     environment_variables,
+    http_probe,
     metadata,
     pod_settings,
+    secret_volume,
+    token_volume,
 )
 from queueserver_operator.build.patch import merge
 from queueserver_operator.build.small import claim_spec
@@ -46,7 +49,6 @@ _KEY_DIR = "/etc/queueserver/http-keys"
 _DATABASE_DIR = "/etc/queueserver/database"
 _DATA_DIR = "/var/lib/queueserver"
 _TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
-_TOKEN_LIFETIME = 3600
 _PORT = "http"
 
 
@@ -215,20 +217,11 @@ def _container(spec: QueueServerSpec, http: HttpSpec, options: Options) -> dict[
             *(dict(mount) for mount in settings.volume_mounts),
         ],
         # Also without its manager a server is to be found: it tells its clients when to come again.
-        "startupProbe": _probe(period=1, failures=60),
-        "livenessProbe": _probe(period=10, failures=6),
-        "readinessProbe": _probe(period=5, failures=2),
+        "startupProbe": http_probe("/healthz", _PORT, period=1, failures=60),
+        "livenessProbe": http_probe("/healthz", _PORT, period=10, failures=6),
+        "readinessProbe": http_probe("/healthz", _PORT, period=5, failures=2),
     }
     return {key: value for key, value in container.items() if value not in ([], {})}
-
-
-def _probe(*, period: int, failures: int) -> dict[str, Any]:
-    return {
-        "httpGet": {"path": "/healthz", "port": _PORT},
-        "periodSeconds": period,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }
 
 
 def _volumes(spec: QueueServerSpec, http: HttpSpec) -> list[dict[str, Any]]:
@@ -239,33 +232,14 @@ def _volumes(spec: QueueServerSpec, http: HttpSpec) -> list[dict[str, Any]]:
         sources.append({"secret": {"name": http.secret}})
     volumes: list[dict[str, Any]] = [
         {"name": "config", "projected": {"defaultMode": SECRET_MODE, "sources": sources}},
-        _secret("keys", http.keys, {key: key for key in KEYS}),
+        secret_volume("keys", http.keys, {key: key for key in KEYS}),
         {"name": "data", "persistentVolumeClaim": {"claimName": names.http_claim(spec.name)}}
         if http.claim is not None
         else {"name": "data", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
     ]
     if http.uri_secret:
-        volumes.append(_secret("database", http.uri_secret, {http.uri_key: "uri"}))
+        volumes.append(secret_volume("database", http.uri_secret, {http.uri_key: "uri"}))
     if http.token_review is not None:
-        volumes.append(_token())
+        volumes.append(token_volume())
     return volumes
-
-
-def _secret(volume: str, name: str, files: dict[str, str]) -> dict[str, Any]:
-    items = [{"key": key, "path": path} for key, path in files.items()]
-    return {"name": volume, "secret": {"secretName": name, "defaultMode": SECRET_MODE, "items": items}}
-
-
-def _token() -> dict[str, Any]:
-    """The token that asks for reviews of others, and the certificate of the authority of the API server."""
-    return {
-        "name": "token",
-        "projected": {
-            "defaultMode": SECRET_MODE,
-            "sources": [
-                {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_LIFETIME}},
-                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-            ],
-        },
-    }

@@ -19,11 +19,14 @@ from queueserver_operator.build import manager_config as paths
 from queueserver_operator.build.network import HEALTH, container_ports
 from queueserver_operator.build.parts import (
     CONTAINER_SECURITY,
-    SECRET_MODE,
+    KEY_PAIR,
     digest,
     environment_variables,
+    http_probe,
     metadata,
     pod_settings,
+    secret_volume,
+    token_volume,
 )
 from queueserver_operator.build.patch import merge
 from queueserver_operator.build.small import claim_spec
@@ -31,9 +34,7 @@ from queueserver_operator.model import Options
 from queueserver_operator.names import IMMUTABLE_HASH_ANNOTATION, LINK_KEYS_ANNOTATION, TEMPLATE_HASH_ANNOTATION
 from queueserver_operator.spec import QueueServerSpec
 
-_TOKEN_LIFETIME = 3600
 _SOCKET_VOLUME = "redis-socket"
-_KEYS = ("private_key", "public_key")
 
 
 def stateful_set(
@@ -148,20 +149,11 @@ def _manager_container(spec: QueueServerSpec, options: Options) -> dict[str, Any
             *({**mount, "mountPath": path} for path, mount in mounts.items()),
             *(dict(mount) for mount in settings.volume_mounts),
         ],
-        "startupProbe": _http_probe("/healthz", period=1, failures=120),
-        "livenessProbe": _http_probe("/healthz", period=10, failures=6),
-        "readinessProbe": _http_probe("/readyz", period=2, failures=2),
+        "startupProbe": http_probe("/healthz", HEALTH, period=1, failures=120),
+        "livenessProbe": http_probe("/healthz", HEALTH, period=10, failures=6),
+        "readinessProbe": http_probe("/readyz", HEALTH, period=2, failures=2),
     }
     return {key: value for key, value in container.items() if value not in ([], {})}
-
-
-def _http_probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
-    return {
-        "httpGet": {"path": path, "port": HEALTH},
-        "periodSeconds": period,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }
 
 
 def _redis_container(spec: QueueServerSpec, options: Options) -> dict[str, Any]:
@@ -198,12 +190,13 @@ def _redis_container(spec: QueueServerSpec, options: Options) -> dict[str, Any]:
 
 def _volumes(spec: QueueServerSpec) -> list[dict[str, Any]]:
     keys = spec.keys
+    link_worker = keys.link_worker or names.link_worker_secret(spec.name)
     volumes: list[dict[str, Any]] = [
         {"name": "config", "configMap": {"name": manager_name(spec.name)}},
-        _key_volume("control-key", keys.control or names.control_secret(spec.name), _KEYS),
-        _key_volume("link-key", keys.link_server or names.link_server_secret(spec.name), _KEYS),
-        _key_volume("link-worker-key", keys.link_worker or names.link_worker_secret(spec.name), ("public_key",)),
-        _token_volume(),
+        secret_volume("control-key", keys.control or names.control_secret(spec.name), KEY_PAIR),
+        secret_volume("link-key", keys.link_server or names.link_server_secret(spec.name), KEY_PAIR),
+        secret_volume("link-worker-key", link_worker, {"public_key": "public_key"}),
+        token_volume(),
         {"name": "run", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
     ]
@@ -214,22 +207,3 @@ def _volumes(spec: QueueServerSpec) -> list[dict[str, Any]]:
             source = {"name": document.config_map, "items": [{"key": document.key, "path": document.key}]}
             volumes.append({"name": name, "configMap": source})
     return volumes
-
-
-def _key_volume(name: str, secret: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    items = [{"key": key, "path": key} for key in keys]
-    return {"name": name, "secret": {"secretName": secret, "defaultMode": SECRET_MODE, "items": items}}
-
-
-def _token_volume() -> dict[str, Any]:
-    """A token of the manager's own, and the certificate of the authority of the API server."""
-    return {
-        "name": "token",
-        "projected": {
-            "defaultMode": SECRET_MODE,
-            "sources": [
-                {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_LIFETIME}},
-                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-            ],
-        },
-    }

@@ -16,6 +16,12 @@ from queueserver_operator.spec import PodSettings, QueueServerSpec
 SECRET_MODE = 0o440
 """Files with keys: for the processes' user and group only."""
 
+KEY_PAIR = {"private_key": "private_key", "public_key": "public_key"}
+"""Files of a Secret with a pair of keys."""
+
+_TOKEN_LIFETIME = 3600
+"""Seconds; the kubelet renews a token before."""
+
 CONTAINER_SECURITY: Manifest = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -99,3 +105,33 @@ def environment_variables(own: Mapping[str, str], settings: PodSettings) -> list
     """Our variables and those of the specification; ours win, and each name occurs once."""
     added = [dict(one) for one in settings.env if one.get("name") not in own]
     return [*({"name": name, "value": value} for name, value in own.items()), *added]
+
+
+def http_probe(path: str, port: int | str, *, period: int, failures: int) -> dict[str, Any]:
+    """A probe of a container of ours; `period` in seconds."""
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def secret_volume(volume: str, secret: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """A volume of some keys of a Secret; `files`: the file of each key."""
+    items = [{"key": key, "path": path} for key, path in files.items()]
+    return {"name": volume, "secret": {"secretName": secret, "defaultMode": SECRET_MODE, "items": items}}
+
+
+def token_volume() -> dict[str, Any]:
+    """A token of the pod's service account, and the certificate of the authority of the API server."""
+    return {
+        "name": "token",
+        "projected": {
+            "defaultMode": SECRET_MODE,
+            "sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_LIFETIME}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            ],
+        },
+    }

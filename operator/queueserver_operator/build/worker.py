@@ -19,11 +19,12 @@ from queueserver_common.startup import StartupSource
 from queueserver_operator import names
 from queueserver_operator.build.parts import (
     CONTAINER_SECURITY,
-    SECRET_MODE,
+    KEY_PAIR,
     digest,
     environment_owner,
     environment_variables,
     pod_settings,
+    secret_volume,
 )
 from queueserver_operator.build.patch import merge
 from queueserver_operator.model import Options
@@ -207,7 +208,6 @@ def _variables(spec: QueueServerSpec) -> list[dict[str, Any]]:
 def _volumes(spec: QueueServerSpec, name: str) -> list[dict[str, Any]]:
     template = spec.environment
     link_secret = spec.keys.link_worker or names.link_worker_secret(spec.name)
-    keys = [{"key": key, "path": key} for key in ("private_key", "public_key")]
     if template.home.empty_dir:
         home: dict[str, Any] = {"emptyDir": {}}
     else:
@@ -216,7 +216,7 @@ def _volumes(spec: QueueServerSpec, name: str) -> list[dict[str, Any]]:
         {"name": "home", **home},
         {"name": "tmp", "emptyDir": {}},
         {"name": "spool", "emptyDir": {}},
-        {"name": "link", "secret": {"secretName": link_secret, "defaultMode": SECRET_MODE, "items": keys}},
+        secret_volume("link", link_secret, KEY_PAIR),
         {"name": _OPENING_VOLUME, "configMap": {"name": name}},
     ]
     profile = template.profile

@@ -31,7 +31,7 @@ from queueserver_worker.runtime.task_outcome import (
 )
 from queueserver_worker.runtime.threads import start_thread
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("bluesky_queueserver.manager.worker")
 
 _CANCELLED = "The task was cancelled."
 

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 
 from queueserver_common.spool import read_termination_message
 from queueserver_manager.cluster.views import EnvironmentView, PodView, Terminated
-from queueserver_manager.launch.interface import WorkerEnd
+from queueserver_manager.launch.interface import TERMINATED, WorkerEnd
 
 _SIGNAL_BASE = 128
-_TERMINATED = _SIGNAL_BASE + signal.SIGTERM
-"""Exit code of a worker that left because somebody else than the manager told it to (worker: exit codes)."""
 _OUTPUT_LINES = 20
 
 _PROOFS_OF_THE_OPERATOR = {
@@ -145,8 +143,8 @@ def describe_end(pod: PodView, terminated: Terminated) -> str:
         return "the worker's container was killed for want of memory (OOMKilled)"
     how = f"was killed by {_signal_name(code)}" if code > _SIGNAL_BASE else f"ended with exit code {code}"
     if ending := ending_cause(pod):
-        return ending if code in (0, _TERMINATED) else f"{ending}, its container {how}"
-    if code == _TERMINATED:
+        return ending if code in (0, TERMINATED) else f"{ending}, its container {how}"
+    if code == TERMINATED:
         return f"the worker's container was ended by {_signal_name(code)}"
     return f"the worker's container {how}"
 

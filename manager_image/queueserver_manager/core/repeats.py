@@ -101,8 +101,8 @@ def remember(core: Core, d: Decision, params: Params, digest: str, uids: tuple[s
     key, accepted = params.get(KEY), core.state.keyed_requests
     if key is None:
         return
-    number = 1 + max((request.number for request in accepted.values()), default=0)
-    accepted[key] = Accepted(number, digest, uids, now)
+    newest = next(reversed(accepted.values()), None)
+    accepted[key] = Accepted(1 + (newest.number if newest else 0), digest, uids, now)
     d.write(SetField(f"{FIELD_MARK}{key}", items.encode(asdict(accepted[key]))))
     made = sum(len(request.uids) for request in accepted.values())
     for old in tuple(accepted):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
 from queueserver_common.link.messages import End
+
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a worker that left because somebody else than the manager told it to by SIGTERM."""
 
 Record = Mapping[str, str | int]
 """What a launcher needs to find a worker again, kept in the store; only `pod_uid` has a meaning to others."""

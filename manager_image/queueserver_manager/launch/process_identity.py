@@ -6,11 +6,10 @@ import os
 import signal
 from pathlib import Path
 
+from queueserver_manager.launch.interface import TERMINATED
+
 _PF_EXITING = 0x4
 """Flag in /proc/<pid>/stat: the process is on its way out."""
-
-_TERMINATED = 143
-"""Exit code of a worker that left because somebody else than the manager told it to by SIGTERM."""
 
 
 class NoProcess(Exception):
@@ -78,7 +77,7 @@ def how_it_ended(exit_code: int | None, *, memory_ran_out: bool) -> str:
     """Rest of a sentence: "was killed by SIGSEGV". Exit code as subprocess has it; None when nobody can tell."""
     if exit_code is None:
         return "ended"
-    if exit_code == _TERMINATED:
+    if exit_code == TERMINATED:
         return "was ended by SIGTERM"
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contract_manager import CALLER, QUICK, ContractManager, plan
-from running_manager import Status
+from manager_client import Status
 
 SLEEP = {"item_type": "function", "name": "function_sleep", "args": [0]}
 

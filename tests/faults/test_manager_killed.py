@@ -8,7 +8,7 @@ import pytest
 
 from contract_manager import QUICK, plan
 from faulty_manager import ENGINE, LONG, PROFILE, SLOW_START, FaultyManager, wait_until
-from running_manager import NoAnswer
+from manager_client import NoAnswer
 
 RESTART_DEADLINE = 5.0
 """Seconds; it takes a few tenths on an idle machine."""

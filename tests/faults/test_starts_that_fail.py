@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from faulty_manager import LONG, FaultyManager, wait_until
-from running_manager import NoAnswer
+from manager_client import NoAnswer
 
 REFUSED = 10
 """Exit code when another manager holds the data."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from running_manager import SIMULATED_PROFILE, RunningManager, Status
+from manager_client import ManagerClient, Status
+from running_manager import SIMULATED_PROFILE, RunningManager
 
 CALLER = {"user": "Tester", "user_group": "primary"}
 
@@ -41,12 +42,16 @@ COUNT = plan("count", ["det"])
 """One run of one point."""
 
 
-class ContractManager(RunningManager):
-    """A running manager with the profile of the tests."""
+class ReleaseFile(Protocol):
+    """A file where the worker is; plans and scripts that wait for it are told its path by `str`."""
 
-    def __init__(self, *, startup_files: Mapping[str, str] | None = PROFILE, **arguments: Any) -> None:
-        super().__init__(startup_files=startup_files, **arguments)
-        self._releases = 0
+    def touch(self) -> None: ...
+
+    def exists(self) -> bool: ...
+
+
+class ContractClient(ManagerClient):
+    """A manager with the profile of the tests, wherever it runs."""
 
     def refused(self, method: str, params: Any = None, /, **more: Any) -> Any:
         """The reply to a request that must be refused."""
@@ -114,10 +119,9 @@ class ContractManager(RunningManager):
         self.start_queue()
         return self.wait_status(lambda s: s["manager_state"] == "idle" and s["items_in_history"] > before)
 
-    def release_file(self) -> Path:
+    def release_file(self) -> ReleaseFile:
         """A file that does not exist yet, for plans that wait."""
-        self._releases += 1
-        return self.directory / f"release-{self._releases}"
+        raise NotImplementedError
 
     def start_holding(self, name: str = "hold", **kwargs: Any) -> Held:
         """Add a plan that waits to the front, start the queue, and return once the RunEngine runs it."""
@@ -148,10 +152,23 @@ class ContractManager(RunningManager):
         self.seen.clear()
 
 
+class ContractManager(ContractClient, RunningManager):
+    """A manager on this machine with the profile of the tests."""
+
+    def __init__(self, *, startup_files: Mapping[str, str] | None = PROFILE, **arguments: Any) -> None:
+        super().__init__(startup_files=startup_files, **arguments)
+        self._releases = 0
+
+    def release_file(self) -> Path:
+        """A file that does not exist yet, for plans that wait."""
+        self._releases += 1
+        return self.directory / f"release-{self._releases}"
+
+
 class Held:
     """A plan in the RunEngine that waits for its release."""
 
-    def __init__(self, manager: ContractManager, item: Item, release: Path) -> None:
+    def __init__(self, manager: ContractClient, item: Item, release: ReleaseFile) -> None:
         self._manager = manager
         self.item = item
         self._release = release

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contract_manager import QUICK, ContractManager, Item, plan
-from running_manager import Status
+from manager_client import Status
 
 ENGINE = "from bluesky import RunEngine\nfrom bluesky.plan_stubs import null\n\nRE = RunEngine({})\n"
 

@@ -8,6 +8,10 @@ from typing import Any
 UNREACHABLE = 0
 """Status of a request that had no answer."""
 
+_UNPROCESSABLE = 422
+_NOT_TYPED = "failed to create typed patch object"
+"""What a server-side apply is answered, with the status 500, when a field is unknown or of another type."""
+
 
 class ApiError(Exception):
     """A request that the API server refused or did not answer; the message is a sentence."""
@@ -45,7 +49,7 @@ def refusal(status: int, body: str | None, retry_after: str | None, what: str) -
     answer = _status_object(body)
     message = str(answer.get("message") or f"HTTP status {status}")
     return ApiError(
-        status,
+        _UNPROCESSABLE if message.startswith(_NOT_TYPED) else status,
         f"{what}: {message}",
         reason=str(answer.get("reason") or ""),
         retry_after=_seconds(retry_after),

@@ -39,8 +39,8 @@ from queueserver_operator.store import Store
 
 EventPoster = Callable[[PostEvent], None]
 
-_REFUSED = (400, 403, 405, 413, 422)
-"""The same request will be refused again until something else changes."""
+_REFUSED = (400, 403, 404, 405, 413, 422)
+"""The same request will be refused again until something else changes. 404: the namespace of the object is missing."""
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -77,7 +77,7 @@ class KubernetesApi:
         )
 
     async def create(self, manifest: Mapping[str, Any]) -> Body | None:
-        """Create an object; None: one of that name exists, and it was left alone."""
+        """Create an object; None: one of that name exists, and it was left alone. An unknown field is refused (400)."""
         body = plain(manifest)
         kind, namespace, name = kind_of(body), body["metadata"].get("namespace", ""), body["metadata"]["name"]
         try:
@@ -88,6 +88,7 @@ class KubernetesApi:
                 f"{namespace}/{name}",
                 body=body,
                 field_manager=self._field_manager,
+                query_params=[("fieldValidation", "Strict")],
             )
         except ApiError as error:
             if error.conflict and error.reason == "AlreadyExists":
@@ -226,8 +227,9 @@ def _worth_another_try(verb: str, error: ApiError) -> bool:
 
 
 def _copied(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    # The client adds to these dictionaries, and a second attempt must start from what was given.
-    return {key: dict(value) if key == "header_params" else value for key, value in parameters.items()}
+    # The client adds to both, and a second attempt must start from what was given.
+    changed: Mapping[str, Callable[[Any], Any]] = {"header_params": dict, "query_params": list}
+    return {key: changed[key](value) if key in changed else value for key, value in parameters.items()}
 
 
 def plain(value: Any) -> Any:

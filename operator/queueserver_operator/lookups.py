@@ -73,7 +73,7 @@ class Lookups:
         return found
 
     async def warnings(self, namespace: str, name: str, uid: str, *, max_age: float) -> tuple[observed.PodEvent, ...]:
-        """The warnings about a pod or claim, the latest first; none when the operator may not read Events."""
+        """The warnings about an object, the latest first; none when the operator may not read Events."""
         key = (EVENT, namespace, uid)
         known = self._memory.get(key)
         if known is not None and self._clock() - known.read_at < max_age:

@@ -99,14 +99,17 @@ class Observer:
         leases = self._leases(family, entries, queue_server)
         self._note_waiting(family, leases, opening)
         gone = self._store.gone_pods(family)
+        stateful_set = self._stateful_set(family)
+        manager_pod = next((pod for pod in pods if pod.component == names.MANAGER), None)
+        owners = (stateful_set.child,) if stateful_set and stateful_set.replicas and manager_pod is None else ()
         nodes = await self._lookups.nodes({pod.node for pod in (*pods, *gone) if pod.node}, max_age=_NODE_AGE)
         seen = observed.Observed(
             namespace=family.namespace,
             name=family.name,
             queue_server=queue_server,
             children=self._children(entries),
-            stateful_set=self._stateful_set(family),
-            manager_pod=next((pod for pod in pods if pod.component == names.MANAGER), None),
+            stateful_set=stateful_set,
+            manager_pod=manager_pod,
             worker_pods=(*(pod for pod in pods if pod.component == names.WORKER), *gone),
             http_pods=tuple(pod for pod in pods if pod.component == names.HTTP),
             environments=environments,
@@ -115,10 +118,10 @@ class Observer:
             config_maps=await self._config_maps(family, wanted.config_maps, opening),
             leases=leases,
             nodes=nodes,
-            events=await self._warnings(family, pods, claims),
+            events=await self._warnings(family, pods, claims, owners),
             refusals=self._refusals(family),
         )
-        return Sight(seen, self._look_again(seen, wanted))
+        return Sight(seen, self._look_again(seen, wanted, waits=bool(owners)))
 
     def _note_uid(self, family: Family, uid: str) -> None:
         # What was read for an earlier QueueServer of this name may have been deleted with it.
@@ -190,11 +193,16 @@ class Observer:
             self._store.put(LEASE, body)
 
     async def _warnings(
-        self, family: Family, pods: Iterable[observed.Pod], claims: dict[str, observed.Claim]
+        self,
+        family: Family,
+        pods: Iterable[observed.Pod],
+        claims: dict[str, observed.Claim],
+        owners: Iterable[observed.Child],
     ) -> tuple[observed.PodEvent, ...]:
         troubled = [(pod.name, pod.uid) for pod in pods if self._stuck(pod)]
         if troubled:
             troubled += [(claim.name, claim.uid) for claim in claims.values() if claim.phase == "Pending" and claim.uid]
+        troubled += [(owner.name, owner.uid) for owner in owners]
         found: list[observed.PodEvent] = []
         for name, uid in troubled:
             found += await self._lookups.warnings(family.namespace, name, uid, max_age=_WARNINGS_AGE)
@@ -204,12 +212,12 @@ class Observer:
         """Whether a pod waits for so long that somebody should be told why; most are running after two seconds."""
         return pod.phase == "Pending" and not pod.gated and self._clock() - pod.created_at > 2.0
 
-    def _look_again(self, seen: observed.Observed, wanted: References) -> float | None:
+    def _look_again(self, seen: observed.Observed, wanted: References, *, waits: bool) -> float | None:
         pods = [
             pod for pod in (seen.manager_pod, *seen.worker_pods, *seen.http_pods) if pod is not None and not pod.gone
         ]
         pauses = []
-        if any(pod.phase == "Pending" for pod in pods):
+        if waits or any(pod.phase == "Pending" for pod in pods):
             pauses.append(_WARNINGS_AGE)
         if any(node is None or not node.ready or node.unschedulable for node in seen.nodes.values()):
             pauses.append(_NODE_AGE)

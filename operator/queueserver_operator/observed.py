@@ -192,7 +192,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class PodEvent:
-    """A warning about a pod or claim of ours: FailedMount, FailedScheduling, ProvisioningFailed, …"""
+    """A warning about a pod, claim or StatefulSet of ours: FailedMount, FailedScheduling, FailedCreate, …"""
 
     kind: str
     name: str

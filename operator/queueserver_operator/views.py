@@ -196,7 +196,7 @@ def node(body: Body) -> views.Node:
 
 
 def pod_event(body: Body) -> views.PodEvent:
-    """An Event about a pod or claim of ours."""
+    """An Event about a pod, claim or StatefulSet of ours."""
     regarding = mapping(body, "involvedObject") or mapping(body, "regarding")
     times = (seconds(body, "lastTimestamp"), seconds(body, "eventTime"), seconds(body, "metadata", "creationTimestamp"))
     return views.PodEvent(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from queueserver_common.cluster import http_name
+from queueserver_common.cluster import manager_name
 from queueserver_operator import names
 from queueserver_operator.build import access, manager, manager_config, network, small
 from queueserver_operator.build.parts import hashed
 from queueserver_operator.conditions import Trouble
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.http_server import belongs_to_http, http_creations, wanted_http_objects
+from queueserver_operator.decisions.keys import own_secrets
 from queueserver_operator.model import ApplyObject, Chain, CreateOnly, DeleteObject, Manifest, Ref
 from queueserver_operator.reading import text
 
@@ -83,13 +84,23 @@ def link_keys_changed(context: Context) -> bool:
 
 
 def refused_child(context: Context) -> Trouble | None:
-    """An object of ours that the API server refuses."""
-    environments = {one.name for one in context.observed.environments}
+    """An object of the QueueServer that the API server refuses; not one that is not wanted any more."""
+    wanted = _own_objects(context)
     for refusal in context.observed.refusals:
-        if refusal.name not in environments and refusal.name != http_name(context.spec.name):
+        if (refusal.kind, refusal.name) in wanted:
             message = f"The API server refuses {refusal.kind} {refusal.name}: {refusal.message}"
             return Trouble("ObjectRefused", message)
     return None
+
+
+def _own_objects(context: Context) -> set[tuple[str, str]]:
+    """Kind and name of all that there is to be, but for the HTTP server and the environments."""
+    spec = context.spec
+    found = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in _wanted(context)}
+    found |= {("Secret", name) for name in (*own_secrets(spec), names.client_secret(spec.name))}
+    if spec.environment.home.made_by_operator:
+        found.add(("PersistentVolumeClaim", names.home_claim(spec.name)))
+    return found | {("StatefulSet", manager_name(spec.name))}
 
 
 def _wanted(context: Context) -> Iterator[dict[str, Any]]:

@@ -7,19 +7,25 @@ from queueserver_operator.build.small import key_secret
 from queueserver_operator.conditions import Trouble
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.model import Chain, CreateKeys
+from queueserver_operator.spec import QueueServerSpec
 
 _KEYS = frozenset({"private_key", "public_key"})
 
 
-def missing_keys(context: Context) -> tuple[Chain, ...]:
-    """Makes the Secrets that are ours and are not there."""
-    spec, secrets = context.spec, context.observed.secrets
+def own_secrets(spec: QueueServerSpec) -> tuple[str, ...]:
+    """Names of the Secrets with keys that are ours."""
     ours = (
         (spec.keys.control, names.control_secret(spec.name)),
         (spec.keys.link_server, names.link_server_secret(spec.name)),
         (spec.keys.link_worker, names.link_worker_secret(spec.name)),
     )
-    return tuple((CreateKeys(key_secret(spec, name)),) for given, name in ours if not given and name not in secrets)
+    return tuple(name for given, name in ours if not given)
+
+
+def missing_keys(context: Context) -> tuple[Chain, ...]:
+    """Makes the Secrets that are ours and are not there."""
+    spec, secrets = context.spec, context.observed.secrets
+    return tuple((CreateKeys(key_secret(spec, name)),) for name in own_secrets(spec) if name not in secrets)
 
 
 def key_trouble(context: Context) -> Trouble | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from queueserver_common.cluster import manager_name
 from queueserver_operator.build import manager
 from queueserver_operator.conditions import (
     KEY_ROTATION_PENDING,
+    READY,
     ROLLOUT_PENDING,
     Cause,
     Condition,
@@ -14,11 +16,12 @@ from queueserver_operator.conditions import (
 )
 from queueserver_operator.decisions.children import key_rotation_waits, link_keys_changed, wanted_stateful_set
 from queueserver_operator.decisions.context import Context
-from queueserver_operator.decisions.pod_trouble import pod_trouble
+from queueserver_operator.decisions.pod_trouble import pod_trouble, unmade_pod
 from queueserver_operator.decisions.proof import manager_serves
 from queueserver_operator.model import Chain, DeleteObject, Ref
 from queueserver_operator.names import MANAGER_CONTAINER
 from queueserver_operator.observed import Pod
+from queueserver_operator.reading import condition, seconds, text
 
 _KEYS_WAIT = Condition(
     KEY_ROTATION_PENDING,
@@ -73,7 +76,7 @@ def manager_cause(context: Context) -> tuple[bool, Cause]:
     """Whether the manager is ready, and why (not)."""
     pod, observed = context.observed.manager_pod, context.observed
     if pod is None or pod.gone:
-        return False, Cause("ManagerStarting", "The pod of the manager is being made.")
+        return False, _unmade(context) or Cause("ManagerStarting", "The pod of the manager is being made.")
     if pod.deleting:
         return False, Cause("ManagerRestarting", "The pod of the manager is being replaced.")
     if manager_serves(observed):
@@ -88,6 +91,15 @@ def manager_cause(context: Context) -> tuple[bool, Cause]:
         message = "The manager runs, but Redis does not answer it; a running plan goes on."
         return False, Trouble("RedisAway", message, stalled=False)
     return False, Cause("ManagerStarting", "The manager is starting.")
+
+
+def _unmade(context: Context) -> Trouble | None:
+    """A quota, a missing ServiceAccount or the like: the API server refuses the pod to the StatefulSet's controller."""
+    before = condition(context.spec.raw, READY)
+    if text(before, "status") != "False":
+        return None
+    owner = ("StatefulSet", manager_name(context.spec.name))
+    return unmade_pod("the manager", owner, context.observed, seconds(before, "lastTransitionTime"), context.now)
 
 
 def _runs(pod: Pod) -> bool:

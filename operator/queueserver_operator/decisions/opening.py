@@ -80,8 +80,9 @@ def _instrument_held(context: Context, holder: str) -> Trouble:
 
 
 def _refusal(context: Context, environment: Environment) -> Trouble | None:
-    for kind in ("Pod", "ConfigMap"):
-        refusal = context.observed.refusal(kind, environment.name)
+    objects = (("Pod", environment.name), ("ConfigMap", environment.name), ("Lease", small.lease_name(context.spec)))
+    for kind, name in objects:
+        refusal = context.observed.refusal(kind, name)
         if refusal is not None and context.now - refusal.at < _REFUSAL_PAUSE:
             return Trouble(f"{kind}Refused", f"The API server refuses the {kind} of the worker: {refusal.message}")
     return None

@@ -36,6 +36,23 @@ def pod_trouble(pod: Pod, observed: Observed, now: float) -> Trouble | None:
     return None
 
 
+def unmade_pod(what: str, owner: tuple[str, str], observed: Observed, since: float, now: float) -> Trouble | None:
+    """Why there is no pod although there is to be one: what Kubernetes says of its owner, a kind and a name.
+
+    `since`: there has been none since then; what was said before is over.
+    """
+    said = [
+        one
+        for one in observed.events
+        if (one.kind, one.name) == owner and one.reason == "FailedCreate" and one.last_seen >= since
+    ]
+    latest = max(said, key=lambda one: one.last_seen, default=None)
+    if latest is None:
+        return None
+    message = f"The pod of {what} cannot be made: {latest.message}"
+    return Trouble("PodCannotBeMade", message, stalled=now - since >= _MOUNT_PATIENCE)
+
+
 def last_words(ended: Termination | None) -> str:
     """The last lines that a container wrote, for the end of a sentence.
 

@@ -35,6 +35,8 @@ BROKEN = {
         "HostNetworkNotPermitted",
         "hostNetwork",
     ),
+    "account": ({"manager": {"serviceAccountName": "nobody"}}, "PodCannotBeMade", "nobody"),
+    "template": ({"manager": {"podTemplate": {"spec": {"nodeSelectr": {}}}}}, "ObjectRefused", "nodeSelectr"),
     "place": ({"manager": {"nodeSelector": {"beamline": "nowhere"}}}, "Unschedulable", "node"),
 }
 

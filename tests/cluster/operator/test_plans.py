@@ -187,6 +187,33 @@ def test_a_refused_object_ends_its_chain_and_is_remembered_until_it_is_accepted(
     ask(use)
 
 
+def test_an_unknown_field_is_refused_by_its_name_however_it_is_written(ask: Ask, namespace: str) -> None:
+    async def use(api: KubernetesApi) -> None:
+        operator = Operator(api, namespace)
+        bad = pod(namespace)
+        bad["spec"]["nodeSelectr"] = {}
+        for action in (model.CreateOnly(bad), model.ApplyObject(bad)):
+            outcome = await operator.do(action)
+            assert [error.passing for error in outcome.failures] == [False]
+            (refusal,) = operator.applier.refusals(operator.family)
+            assert "nodeSelectr" in refusal.message
+        assert await api.get(POD, namespace, "e") is None
+
+    ask(use)
+
+
+def test_a_lock_in_a_namespace_that_is_missing_is_refused(ask: Ask, namespace: str) -> None:
+    async def use(api: KubernetesApi) -> None:
+        operator = Operator(api, namespace)
+        outcome = await operator.do(model.TakeLease(lease("nowhere", f"{namespace}/e/1")))
+        assert outcome.refused == 1
+        (refusal,) = operator.applier.refusals(operator.family)
+        assert (refusal.kind, refusal.name, refusal.code) == ("Lease", "instrument-x", 404)
+        assert '"nowhere" not found' in refusal.message
+
+    ask(use)
+
+
 def test_only_our_own_finalizer_is_added_and_removed(ask: Ask, api_server: ApiServer, namespace: str) -> None:
     async def use(api: KubernetesApi) -> None:
         operator = Operator(api, namespace)

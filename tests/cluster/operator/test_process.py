@@ -147,10 +147,15 @@ def test_a_lock_of_a_namespace_that_is_not_served_is_left_alone(
         assert read(api_server, LEASE, "default", name)
 
 
+@pytest.mark.parametrize(
+    ("template", "word"),
+    [({"containers": [{"name": "manager", "image": ""}]}, "image"), ({"nodeSelectr": {"disk": "fast"}}, "nodeSelectr")],
+    ids=["a value", "a field"],
+)
 def test_one_bad_queue_server_leaves_the_others_alone(
-    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path
+    api_server: ApiServer, kubeconfig: Path, namespace: str, tmp_path: Path, template: dict[str, Any], word: str
 ) -> None:
-    bad = queue_server("bad", manager={"podTemplate": {"spec": {"containers": [{"name": "manager", "image": ""}]}}})
+    bad = queue_server("bad", manager={"podTemplate": {"spec": template}})
     with running_operator(kubeconfig, tmp_path, NAMESPACES=namespace) as operator:
         until(lambda: ready(operator))
         assert api_server.create(QUEUE_SERVER.path(namespace), bad).is_success
@@ -163,7 +168,7 @@ def test_one_bad_queue_server_leaves_the_others_alone(
             stalled = conditions.get("Stalled", {})
             return str(stalled["message"]) if stalled.get("status") == "True" else ""
 
-        assert "image" in until(stalled)
+        assert word in until(stalled)
 
 
 def test_a_queue_server_made_anew_gets_everything_anew(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,15 +11,16 @@ import pytest
 from queueserver_common.cluster import API_VERSION, COMPONENT_LABEL, ENVIRONMENT_LABEL, QUEUE_SERVER_LABEL
 from queueserver_operator.apply import Applier
 from queueserver_operator.decide import decide as decide_for_real
+from queueserver_operator.events import manifest as event_manifest
 from queueserver_operator.family import Family
-from queueserver_operator.kinds import CONFIG_MAP, ENVIRONMENT, LEASE, POD, QUEUE_SERVER
+from queueserver_operator.kinds import CONFIG_MAP, ENVIRONMENT, LEASE, POD, QUEUE_SERVER, STATEFUL_SET
 from queueserver_operator.kubernetes_api import KubernetesApi
 from queueserver_operator.lookups import Lookups
 from queueserver_operator.metrics import API_REQUESTS
-from queueserver_operator.model import ApplyObject, Options, PatchStatus, Plan, Ref, ReleaseLease
+from queueserver_operator.model import ApplyObject, Options, PatchStatus, Plan, PostEvent, Ref, ReleaseLease
 from queueserver_operator.names import NAMESPACE_LABEL, lease
 from queueserver_operator.observe import Observer
-from queueserver_operator.observed import Observed
+from queueserver_operator.observed import Observed, PodEvent
 from queueserver_operator.reconcile import RESYNC, Reconciler, TryAgain
 from queueserver_operator.store import Store
 
@@ -254,3 +256,45 @@ def test_a_pod_that_was_seen_to_end_is_shown_to_the_decision(ask: Ask, namespace
         assert seen_pods == [(True, 3)]
 
     ask(use)
+
+
+def test_what_is_said_of_a_stateful_set_without_its_pod_is_shown_to_the_decision(ask: Ask, namespace: str) -> None:
+    seen_events: list[PodEvent] = []
+
+    def decide(seen: Observed, now: float) -> Plan:
+        seen_events.extend(seen.events)
+        return Plan()
+
+    async def use(api: KubernetesApi) -> None:
+        rounds = Rounds(api, namespace, decide)
+        await rounds.queue_server()
+        made = await api.create(stateful_set(namespace))
+        assert made is not None
+        rounds.store.put(STATEFUL_SET, made)
+        said = PostEvent(
+            Ref("StatefulSet", namespace, "q-manager"),
+            made["metadata"]["uid"],
+            "Warning",
+            "FailedCreate",
+            "exceeded quota",
+        )
+        await api.create(event_manifest(said, "us", time.time()))
+        delay = await rounds.reconciler.reconcile(rounds.family)
+        assert [(one.kind, one.name, one.reason, one.message) for one in seen_events] == [
+            ("StatefulSet", "q-manager", "FailedCreate", "exceeded quota")
+        ]
+        assert delay is not None
+        assert delay <= 3.0, "it is looked at again soon, because no watch tells"
+
+    ask(use)
+
+
+def stateful_set(namespace: str) -> dict[str, Any]:
+    labels = {QUEUE_SERVER_LABEL: "q", COMPONENT_LABEL: "manager"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "manager", "image": "i"}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "q-manager", "namespace": namespace, "labels": labels},
+        "spec": {"serviceName": "q-link", "selector": {"matchLabels": labels}, "template": pod},
+    }

@@ -234,6 +234,19 @@ def test_each_source_of_startup_code_reaches_the_worker(profile: Any, kind: str,
     assert ("/opt/queueserver/startup" in mounts) is value.startswith("/opt/queueserver/startup")
 
 
+def test_a_lock_that_the_api_server_refuses_is_told_in_its_words():
+    some = ready_world()
+    name = some.open_environment()
+    (take,) = [one for one in some.plan().actions() if isinstance(one, TakeLease)]
+    some.refusals.append(refusal(take.manifest, 'namespaces "locks" not found', some.now, 404))
+    some.settle()
+    assert some.condition("Stalled", name)[:2] == ("True", "LeaseRefused")
+    assert 'namespaces "locks" not found' in some.condition("Stalled", name)[2]
+    assert some.condition("Ready")[0] == "True", "the QueueServer itself is well"
+    some.now += 15
+    assert any(isinstance(one, TakeLease) for one in some.plan().actions())
+
+
 def test_a_pod_that_the_api_server_refuses_is_told_in_its_words_and_tried_again_later():
     some = ready_world()
     name = some.open_environment()

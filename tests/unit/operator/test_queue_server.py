@@ -213,6 +213,37 @@ def test_a_claim_that_is_pending_is_named():
     assert some.status()["phase"] == "stalled"
 
 
+def test_a_pod_of_the_manager_that_kubernetes_cannot_make_is_told_in_its_words():
+    some = world(manager={"serviceAccountName": "nobody"})
+    some.settle()
+    assert some.condition("Reconciling")[:2] == ("True", "ManagerStarting")
+    said = 'create Pod q-manager-0 in StatefulSet q-manager failed error: serviceaccount "nobody" not found'
+    some.events.append(PodEvent("StatefulSet", "q-manager", "FailedCreate", said, START))
+    some.settle()
+    assert some.condition("Reconciling") == (
+        "True",
+        "PodCannotBeMade",
+        f"The pod of the manager cannot be made: {said}",
+    )
+    some.now += 30
+    some.settle()
+    assert some.condition("Stalled")[:2] == ("True", "PodCannotBeMade")
+    assert some.status()["phase"] == "stalled"
+    some.start_manager()
+    some.manager_says()
+    some.settle()
+    assert some.condition("Ready")[0] == "True"
+
+
+def test_what_kubernetes_said_of_an_earlier_pod_is_over():
+    some = ready_world()
+    some.events.append(PodEvent("StatefulSet", "q-manager", "FailedCreate", "exceeded quota", START - 60))
+    some.now += 10
+    some.pod_vanishes("q-manager-0")
+    some.settle()
+    assert some.condition("Reconciling")[:2] == ("True", "ManagerStarting")
+
+
 def test_a_node_of_the_manager_that_does_not_answer():
     some = ready_world()
     set_node(some, "node-1", ready=False)
@@ -261,6 +292,18 @@ def test_a_changed_refused_object_is_tried_at_once():
     some.change_spec(network={"service": {"type": "NodePort"}})
     kinds = [one.manifest["kind"] for one in some.plan().actions() if isinstance(one, ApplyObject)]
     assert kinds == ["Service"]
+
+
+def test_a_refused_object_that_is_not_wanted_any_more_is_no_trouble():
+    some = ready_world()
+    home = some.get("PersistentVolumeClaim", "q-home")
+    some.refusals.append(refusal(home, "exceeded quota: no volumes here", some.now, 403))
+    some.settle()
+    assert some.condition("Stalled")[:2] == ("True", "ObjectRefused")
+    assert "exceeded quota" in some.condition("Stalled")[2]
+    some.change_template(home={"emptyDir": {}})
+    some.settle()
+    assert some.condition("Ready")[:2] == ("True", "ManagerReady")
 
 
 def test_a_secret_without_its_keys_is_named():

@@ -92,6 +92,25 @@ def test_a_request_that_is_refused_is_not_tried_again_and_the_server_s_words_are
     assert len(server.requests) == 1
 
 
+def test_a_field_that_no_apply_takes_is_refused_and_not_a_fault_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = "failed to create typed patch object (ns/c; v1, Kind=ConfigMap): .dat: field not declared in schema"
+    server = Server(failure(500, message=message))
+    with pytest.raises(ApiError, match="dat: field not declared in schema") as refused:
+        ask(server, lambda api: api.apply(MAP), tmp_path, monkeypatch)
+    assert (refused.value.status, refused.value.passing) == (422, False)
+    assert len(server.requests) == 1
+
+
+def test_each_attempt_to_create_asks_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(failure(503), failure(503), (201, MAP))
+    ask(server, lambda api: api.create(MAP), tmp_path, monkeypatch)
+    assert [query for _, _, query, _ in server.requests] == [
+        {"fieldValidation": "Strict", "fieldManager": "tester"}
+    ] * 3
+
+
 def test_after_four_attempts_it_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(failure(503))
     with pytest.raises(ApiError) as gave_up:

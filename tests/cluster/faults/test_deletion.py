@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cluster_beamline import DEADLINE, Beamline
@@ -15,6 +17,8 @@ pytestmark = pytest.mark.timeout(400)
 
 RUNNING = "queueservers,workerenvironments,statefulsets,pods,services,configmaps,roles,rolebindings,serviceaccounts"
 KEPT = "persistentvolumeclaims,secrets"
+GRACE = 30.0
+"""Seconds in which a worker that is told to end has to abort its plan."""
 
 
 @pytest.fixture
@@ -50,6 +54,7 @@ def test_kubectl_delete_qs_aborts_the_plan_and_keeps_the_data_for_one_made_anew(
     beamline = open_own_beamline
     beamline.run_held_plan("after")
     beamline.disconnect()
+    asked = time.time()
     beamline.cluster.delete("queueserver", beamline.name)
     wait_until(lambda: of_queue_server(beamline, RUNNING) == [], "nothing is left that runs", 2 * DEADLINE)
     claims = {f"persistentvolumeclaim/{name(beamline.name)}" for name in (data_claim, home_claim)}
@@ -60,7 +65,9 @@ def test_kubectl_delete_qs_aborts_the_plan_and_keeps_the_data_for_one_made_anew(
     status = beamline.wait_closed()
     assert status["queue_autostart_enabled"] is False
     assert [item["name"] for item in beamline.queue()] == ["hold", "mark"]
-    assert beamline.history()[-1]["result"]["exit_status"] == "failed"
+    result = beamline.history()[-1]["result"]
+    assert result["exit_status"] == "failed"
+    assert result["time_stop"] - asked <= GRACE
     beamline.open_environment()
     assert beamline.diary() == ["plan started", "plan left"]
 

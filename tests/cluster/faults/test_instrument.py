@@ -96,6 +96,7 @@ def test_the_second_fails_at_its_deadline_and_names_the_holder(branches: tuple[B
     waits_for_the_holder(first, second)
     status = second.wait_closed()
     assert environment_of(first) in status["environment_error"]
+    wait_until(lambda: environment_of(second) == "", "the second WorkerEnvironment is deleted", DEADLINE)
     assert first.status()["worker_environment_exists"]
     first.close_environment()
     second.open_environment()

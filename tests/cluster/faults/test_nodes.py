@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,8 @@ CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 OWN_CLUSTER = "two-nodes"
 STEADY: dict[str, Any] = {"nodeSelector": {CONTROL_PLANE: ""}, "tolerations": [{"operator": "Exists"}]}
 """On the node that keeps its power."""
+UNREACHABLE = 10.0
+"""Seconds until a worker whose node has lost its power is called unreachable."""
 
 
 def kind(command: str, *words: str) -> None:
@@ -177,12 +180,14 @@ def test_a_worker_without_power_is_unreachable_until_its_end_is_proved(
     uid = beamline.run_held_plan("after")
     name = beamline.environment
     with without_power(cluster, weak_node):
+        stopped = time.time()
         beamline.wait_status(lambda status: status["worker_link"] == "silent", "nothing is heard of the worker")
 
         def unreachable() -> tuple[str, str, str]:
             return beamline.condition("queueserver", beamline.name, "Unreachable")
 
         wait_until(lambda: unreachable()[0] == "True", "the condition says so", DEADLINE)
+        assert beamline.told_at(name, "Unreachable") - stopped <= UNREACHABLE
         assert weak_node in unreachable()[2]
         assert beamline.status()["running_item_uid"] == uid
         beamline.refused("environment_open")

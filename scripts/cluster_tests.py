@@ -1,7 +1,8 @@
 """Run tests/cluster: `python scripts/cluster_tests.py [options of pytest]`.
 
 The tests that need an API server alone run beside those that need nodes: both wait more than they compute. What the
-first ones print comes at the end.
+first ones print comes at the end. After those with nodes comes one contract test of each method, against a manager in
+the cluster.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "cluster"
+CONTRACT = [ROOT / "tests" / "contract", "--in-cluster"]
 WITHOUT_NODES = [TESTS / name for name in ("charts", "crds", "manager", "operator")]
 NOTHING_CHOSEN = 5
 """Exit code of pytest when the options choose no test."""
 
 
 def main(options: list[str]) -> int:
-    """Run both halves; the exit code is 0 when tests were run and all of them passed."""
+    """Run all of them; the exit code is 0 when tests were run and all of them passed."""
     pytest = [sys.executable, "-m", "pytest", *options]
     with tempfile.TemporaryFile("w+") as output:
         beside = subprocess.Popen([*pytest, *WITHOUT_NODES], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
             left_out = [f"--ignore={folder}" for folder in WITHOUT_NODES]
-            codes = {subprocess.run([*pytest, TESTS, *left_out], cwd=ROOT, check=False).returncode, beside.wait()}
+            with_nodes = ([TESTS, *left_out], CONTRACT)
+            codes = {subprocess.run([*pytest, *words], cwd=ROOT, check=False).returncode for words in with_nodes}
+            codes.add(beside.wait())
         finally:
             beside.terminate()
             beside.wait()

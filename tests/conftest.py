@@ -4,5 +4,15 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 # Started in the background of a shell, this process ignores Ctrl-C, and so would every program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--in-cluster",
+        action="store_true",
+        help="with tests/contract: one test of each method, against a manager in the cluster of `make cluster-up`",
+    )

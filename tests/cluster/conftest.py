@@ -9,8 +9,7 @@ import pytest
 
 from cluster_beamline import Beamline
 from cluster_of_tests import Kubectl, NoCluster, find_kubectl, image_names, new_namespace
-from helm_charts import find_helm
-from helm_release import Releases
+from helm_release import Releases, shared_operator
 from shared_beamline import SharedBeamline
 
 
@@ -43,12 +42,10 @@ def namespace(cluster: Kubectl) -> Iterator[Kubectl]:
 @pytest.fixture(scope="session")
 def operator(cluster: Kubectl, images: dict[str, str]) -> Releases:
     """The one operator of the cluster, with the images of this tree."""
-    program = find_helm()
-    if program is None:
-        pytest.fail("helm 4 is needed: install it, name it in HELM, or run `make cluster-up`.")
-    releases = Releases(cluster, images, program)
-    releases.install_operator()
-    return releases
+    try:
+        return shared_operator(cluster, images)
+    except NoCluster as failure:
+        pytest.fail(str(failure), pytrace=False)
 
 
 @pytest.fixture

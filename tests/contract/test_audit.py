@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
-from contract_manager import CALLER, EMERGENCY_KEY, QUICK, ContractManager, plan
+from contract_manager import CALLER, EMERGENCY_KEY, QUICK, ContractClient, ContractManager, plan
 from contract_methods import ENVIRONMENT_LOCK, QUEUE_LOCK
 
 Entry = dict[str, Any]
 
 
-def newest(manager: ContractManager, count: int = 1) -> list[Entry]:
+def newest(manager: ContractClient, count: int = 1) -> list[Entry]:
     entries: list[Entry] = manager.accepted("audit_get", limit=count)["entries"]
     return entries
 
 
+@pytest.mark.method("audit_get")
 @pytest.mark.row("zmq-api", "audit_get (addition)")
-def test_an_accepted_request_is_recorded(closed_manager: ContractManager) -> None:
+def test_an_accepted_request_is_recorded(closed_manager: ContractClient) -> None:
     before = time.time()
     item = closed_manager.add(plan("count", ["det"]), pos="front")
     (entry,) = newest(closed_manager)
@@ -112,8 +113,9 @@ def test_without_a_limit_there_is_no_log(start_manager: Callable[..., ContractMa
     manager.stop()
 
 
+@pytest.mark.method("validate")
 @pytest.mark.row("zmq-api", "validate (addition)")
-def test_validate_tells_what_a_batch_would_be_told_and_adds_nothing(closed_manager: ContractManager) -> None:
+def test_validate_tells_what_a_batch_would_be_told_and_adds_nothing(closed_manager: ContractClient) -> None:
     items = [QUICK, plan("scan", "few"), 5, plan("no_such_plan"), {"item_type": "instruction", "name": "queue_stop"}]
     before = closed_manager.accepted("queue_get")
     told = closed_manager.call("validate", items=items, **CALLER)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract_manager import CALLER, QUICK, STOP_INSTRUCTION, UID, ContractManager, plan
+from contract_manager import CALLER, QUICK, STOP_INSTRUCTION, UID, ContractClient, ContractManager, plan
 
 OK = {"success": True, "msg": ""}
 UNKNOWN = plan("no_such_plan")
@@ -103,8 +103,9 @@ def test_a_batch_of_a_thousand_is_added_in_its_order(closed_manager: ContractMan
 # Removing -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("queue_item_remove_batch")
 @pytest.mark.row("zmq-api", "queue_item_remove_batch")
-def test_a_batch_is_removed_in_the_order_of_the_uids(closed_manager: ContractManager) -> None:
+def test_a_batch_is_removed_in_the_order_of_the_uids(closed_manager: ContractClient) -> None:
     uids = closed_manager.fill(5)
     reply = closed_manager.accepted("queue_item_remove_batch", uids=[uids[3], uids[0], uids[1]])
     assert [item["item_uid"] for item in reply["items"]] == [uids[3], uids[0], uids[1]]
@@ -188,10 +189,11 @@ def _moved(uids: list[str], batch: list[str], parameter: str, place: Any, reorde
     return result
 
 
+@pytest.mark.method("queue_item_move_batch")
 @pytest.mark.row("zmq-api", "queue_item_move_batch")
 @pytest.mark.parametrize("reorder", [False, True])
 @pytest.mark.parametrize("parameter", ["pos_dest", "before_uid", "after_uid"])
-def test_a_batch_moves_to_its_destination(closed_manager: ContractManager, parameter: str, reorder: bool) -> None:
+def test_a_batch_moves_to_its_destination(closed_manager: ContractClient, parameter: str, reorder: bool) -> None:
     uids = closed_manager.fill(6)
     chance = random.Random(f"{parameter} {reorder}")
     for _ in range(150):

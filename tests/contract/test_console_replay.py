@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from contract_manager import CALLER, ContractManager, plan
+from contract_manager import CALLER, ContractClient, ContractManager, plan
 
 DEADLINE = 30.0
 
 
-def say(manager: ContractManager, text: str) -> None:
+def say(manager: ContractClient, text: str) -> None:
     manager.accepted("queue_item_execute", item=plan("say", text), **CALLER)
     manager.wait_idle()
 
 
-def wait_said(manager: ContractManager, text: str) -> list[dict[str, Any]]:
+def wait_said(manager: ContractClient, text: str) -> list[dict[str, Any]]:
     """All messages that are kept, once the text is among them."""
     deadline = time.monotonic() + DEADLINE
     while True:
@@ -38,8 +38,9 @@ def test_what_was_said_before_can_be_read(manager: ContractManager) -> None:
     assert all(abs(message["time"] - time.time()) < 3600 for message in messages)
 
 
+@pytest.mark.method("console_get")
 @pytest.mark.row("zmq-api", "numbered console messages, replay (addition)")
-def test_messages_after_a_number_and_pages(manager: ContractManager) -> None:
+def test_messages_after_a_number_and_pages(manager: ContractClient) -> None:
     for number in range(5):
         say(manager, f"line {number}\n")
         wait_said(manager, f"line {number}\n")

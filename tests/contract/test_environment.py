@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from contract_manager import CALLER, COUNT, QUICK, ContractManager, plan
+from contract_manager import CALLER, COUNT, QUICK, ContractClient, ContractManager, plan
 
 
+@pytest.mark.method("environment_open")
 @pytest.mark.row("zmq-api", "environment_open: refusals")
-def test_opening_twice_is_refused(closed_manager: ContractManager) -> None:
+def test_opening_twice_is_refused(closed_manager: ContractClient) -> None:
     manager = closed_manager
     manager.accepted("environment_open")
     refused = manager.call("environment_open")
@@ -20,8 +21,9 @@ def test_opening_twice_is_refused(closed_manager: ContractManager) -> None:
     assert manager.call("environment_open") == {"success": False, "msg": "RE Worker environment already exists."}
 
 
+@pytest.mark.method("environment_close")
 @pytest.mark.row("zmq-api", "environment_close: refusals")
-def test_closing_twice_is_refused(manager: ContractManager) -> None:
+def test_closing_twice_is_refused(manager: ContractClient) -> None:
     manager.accepted("environment_close")
     refused = manager.call("environment_close")["msg"]
     assert refused in (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract_manager import CALLER, QUICK, STOP_INSTRUCTION, ContractManager, plan
+from contract_manager import CALLER, QUICK, STOP_INSTRUCTION, ContractClient, ContractManager, plan
 
 # Start ----------------------------------------------------------------------------------------------------------
 
@@ -55,8 +55,9 @@ def test_the_queue_can_be_changed_while_it_runs(manager: ContractManager) -> Non
     assert [item["item_uid"] for item in manager.history] == [held.uid, uids[2], uids[1]]
 
 
+@pytest.mark.method("queue_clear")
 @pytest.mark.row("zmq-api", "queue_clear")
-def test_clearing_the_queue_leaves_the_running_item(manager: ContractManager) -> None:
+def test_clearing_the_queue_leaves_the_running_item(manager: ContractClient) -> None:
     held = manager.start_holding()
     manager.add()
     manager.accepted("queue_clear")
@@ -85,8 +86,9 @@ def test_starting_needs_a_run_engine_in_the_environment(start_manager: Callable[
 # Stop -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("queue_stop")
 @pytest.mark.row("zmq-api", "queue_stop")
-def test_a_pending_stop_takes_effect_after_the_item_in_hand(manager: ContractManager) -> None:
+def test_a_pending_stop_takes_effect_after_the_item_in_hand(manager: ContractClient) -> None:
     waiting = manager.fill(2)
     held = manager.start_holding()
     manager.accepted("queue_stop")
@@ -112,8 +114,9 @@ def test_a_pending_stop_that_takes_effect_switches_autostart_off(manager: Contra
     assert status["items_in_queue"] == 1
 
 
+@pytest.mark.method("queue_stop_cancel")
 @pytest.mark.row("zmq-api", "queue_stop_cancel")
-def test_a_pending_stop_can_be_taken_back(manager: ContractManager) -> None:
+def test_a_pending_stop_can_be_taken_back(manager: ContractClient) -> None:
     manager.fill(2)
     held = manager.start_holding()
     manager.accepted("queue_stop")
@@ -187,8 +190,9 @@ def test_in_loop_mode_the_instruction_goes_to_the_back_with_a_new_uid(manager: C
 # Autostart ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("queue_autostart")
 @pytest.mark.row("zmq-api", "queue_autostart starts the queue")
-def test_autostart_starts_a_queue_that_is_not_empty(manager: ContractManager) -> None:
+def test_autostart_starts_a_queue_that_is_not_empty(manager: ContractClient) -> None:
     manager.fill(2)
     manager.accepted("queue_autostart", enable=True)
     status = manager.wait_status(lambda s: s["items_in_history"] == 2)
@@ -223,8 +227,9 @@ def test_autostart_waits_for_an_environment_and_outlives_its_closing(closed_mana
     manager.wait_status(lambda s: s["items_in_history"] == 2 and s["manager_state"] == "idle")
 
 
+@pytest.mark.method("environment_destroy")
 @pytest.mark.row("zmq-api", "environment_destroy: autostart off", "autostart repeats no plan by itself")
-def test_autostart_is_off_after_the_environment_was_destroyed(manager: ContractManager) -> None:
+def test_autostart_is_off_after_the_environment_was_destroyed(manager: ContractClient) -> None:
     manager.accepted("queue_autostart", enable=True)
     manager.destroy_environment()
     assert manager.status()["queue_autostart_enabled"] is False
@@ -262,8 +267,9 @@ def test_an_item_cannot_be_executed_at_once_while_autostart_runs_the_queue(manag
 # Immediate execution --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("queue_item_execute")
 @pytest.mark.row("zmq-api", "queue_item_execute: the queue does not follow")
-def test_the_queue_does_not_start_after_an_item_that_was_executed_at_once(manager: ContractManager) -> None:
+def test_the_queue_does_not_start_after_an_item_that_was_executed_at_once(manager: ContractClient) -> None:
     waiting = manager.fill(2)
     manager.accepted("queue_item_execute", item=QUICK, **CALLER)
     manager.wait_status(lambda s: s["items_in_history"] == 1 and s["manager_state"] == "idle")

@@ -6,27 +6,29 @@ from typing import Any
 
 import pytest
 
-from contract_manager import QUICK, ContractManager
+from contract_manager import QUICK, ContractClient, ContractManager
 
 
 @pytest.fixture
-def uids(manager: ContractManager) -> list[str]:
+def uids(manager: ContractClient) -> list[str]:
     """A history of five items, oldest first."""
     uids = manager.fill(5)
     manager.run()
     return uids
 
 
-def shown(manager: ContractManager) -> list[str]:
+def shown(manager: ContractClient) -> list[str]:
     return [item["item_uid"] for item in manager.history]
 
 
+@pytest.mark.method("history_get")
 @pytest.mark.row("zmq-api", "history_get: oldest first")
-def test_the_oldest_is_first(manager: ContractManager, uids: list[str]) -> None:
+def test_the_oldest_is_first(manager: ContractClient, uids: list[str]) -> None:
     assert shown(manager) == uids
     assert manager.status()["items_in_history"] == 5
 
 
+@pytest.mark.method("history_clear")
 @pytest.mark.row("zmq-api", "history_clear: size and item_uid")
 @pytest.mark.parametrize(
     ("params", "left"),
@@ -45,7 +47,7 @@ def test_the_oldest_is_first(manager: ContractManager, uids: list[str]) -> None:
         ({"item_uid": "zz"}, [0, 1, 2, 3, 4]),
     ],
 )
-def test_what_is_dropped(manager: ContractManager, uids: list[str], params: dict[str, Any], left: list[int]) -> None:
+def test_what_is_dropped(manager: ContractClient, uids: list[str], params: dict[str, Any], left: list[int]) -> None:
     if isinstance(number := params.get("item_uid"), int):
         params = {"item_uid": uids[number]}
     assert manager.call("history_clear", params) == {"success": True, "msg": ""}

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
 
-from contract_manager import CALLER, PROFILE, QUICK, ContractManager
+from console_of_kernel import FILES, IDLE, SEEN_IN_A_KERNEL, KernelConsole, run_console
+from contract_manager import CALLER, PROFILE, QUICK, ContractClient, ContractManager
+from faulty_manager import PROFILE as SMALL
 from faulty_manager import FaultyManager, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
-MAGICS = """
-%env MADE_BY_A_MAGIC=yes
-lines = !echo a line of the shell
-"""
-
-HELPERS = """
-from bluesky_queueserver import is_ipython_mode, set_user_ns
-mode = is_ipython_mode()
-
-
-@set_user_ns
-def func_for_test_shell(ipython, user_ns):
-    return [type(ipython).__name__, user_ns["mode"], user_ns["lines"]]
-"""
-
-FILES = {"10-magics.ipy": MAGICS, "20-helpers.py": HELPERS}
-IDLE = {"ip_kernel_state": "idle", "ip_kernel_captured": False}
-
 
 @pytest.fixture(scope="module")
 def shared_manager() -> Iterator[FaultyManager]:
-    from faulty_manager import PROFILE as SMALL
-
     with FaultyManager(options=["--use-ipython-kernel=ON"], startup_files=SMALL | FILES) as manager:
         yield manager
 
@@ -51,37 +28,9 @@ def manager(shared_manager: FaultyManager) -> FaultyManager:
     return shared_manager
 
 
-class KernelConsole:
-    """What somebody types in a console of the kernel."""
-
-    def __init__(self, manager: ContractManager) -> None:
-        info = manager.accepted("config_get")["config"]["ip_connect_info"]
-        self._client = BlockingKernelClient()
-        self._client.load_connection_info(info)
-        self._client.start_channels(stdin=False, hb=False)
-        self._client.wait_for_ready(timeout=30)
-
-    def start(self, code: str) -> str:
-        uid: str = self._client.execute(code)
-        return uid
-
-    def type(self, code: str) -> Any:
-        """The content of the kernel's reply to a line."""
-        return self.reply(self.start(code))
-
-    def reply(self, uid: str) -> Any:
-        while True:
-            reply = self._client.get_shell_msg(timeout=30)
-            if reply["parent_header"]["msg_id"] == uid:
-                return reply["content"]
-
-    def close(self) -> None:
-        self._client.stop_channels()
-
-
 @pytest.fixture
 def console(manager: FaultyManager) -> Iterator[KernelConsole]:
-    console = KernelConsole(manager)
+    console = KernelConsole(manager.accepted("config_get")["config"]["ip_connect_info"])
     yield console
     console.close()
 
@@ -114,7 +63,7 @@ def test_profiles_with_magics_load_and_helpers_know_the_mode(manager: FaultyMana
     item = {"item_type": "function", "name": "func_for_test_shell"}
     uid = manager.accepted("function_execute", item=item, **CALLER)["task_uid"]
     result = manager.task_result(uid)
-    assert result["return_value"] == ["ZMQInteractiveShell", True, ["a line of the shell"]], result
+    assert result["return_value"] == SEEN_IN_A_KERNEL, result
     assert manager.upload("%env ANOTHER=one\nimport os\nassert os.environ['MADE_BY_A_MAGIC'] == 'yes'")["success"]
     assert manager.run(QUICK)["items_in_history"] == 1
 
@@ -222,7 +171,7 @@ def test_a_paused_plan_that_a_person_ends_is_abandoned(
 
 
 def test_a_kernel_that_a_console_ends_takes_the_environment_with_it(manager: FaultyManager) -> None:
-    console = KernelConsole(manager)
+    console = KernelConsole(manager.accepted("config_get")["config"]["ip_connect_info"])
     console.start("quit()")
     status = manager.wait_status(lambda s: not s["worker_environment_exists"])
     assert status["environment_error"].startswith("The RE Worker environment was lost")
@@ -250,21 +199,17 @@ def test_ports_and_connection_file_are_those_of_the_settings(start_manager: Call
     manager.stop()
 
 
+@pytest.mark.method("kernel_interrupt")
 @pytest.mark.row("zmq-api", "kernel_interrupt without a kernel")
-def test_without_a_kernel_there_is_nothing_to_interrupt(closed_manager: ContractManager) -> None:
+def test_without_a_kernel_there_is_nothing_to_interrupt(closed_manager: ContractClient) -> None:
     assert closed_manager.refused("kernel_interrupt")["msg"] == (
         "Failed to interrupt IPython kernel: RE Manager is not in IPython mode: IPython kernel is not used"
     )
 
 
-def run_console(
-    address: str, text: str = "", program: str = "main"
-) -> subprocess.CompletedProcess[str]:  # it reads what is typed from a pipe
-    code = f"import sys; from queueserver_cli import kernel_console; sys.exit(kernel_console.{program}())"
-    environment = os.environ | {"QSERVER_ZMQ_CONTROL_ADDRESS": address}
-    return subprocess.run(
-        [sys.executable, "-c", code], input=text, capture_output=True, text=True, timeout=60, env=environment
-    )
+@pytest.mark.method("config_get")
+def test_without_a_kernel_there_is_nothing_to_connect_to(closed_manager: ContractClient) -> None:
+    assert closed_manager.accepted("config_get")["config"] == {"ip_connect_info": {}}
 
 
 @pytest.mark.row("cli", "qserver-console")

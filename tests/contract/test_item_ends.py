@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contract_manager import CALLER, COUNT, QUICK, UID, ContractManager, Held, plan
+from contract_manager import CALLER, COUNT, QUICK, UID, ContractClient, ContractManager, Held, plan
 
 LOOP, IGNORE, BOTH = {"loop": True}, {"ignore_failures": True}, {"loop": True, "ignore_failures": True}
 
@@ -181,8 +181,9 @@ def test_autostart_stays_on_after_a_success_alone(
     assert status["queue_autostart_enabled"] is (exit_status == "completed")
 
 
+@pytest.mark.method("queue_start")
 @pytest.mark.row("zmq-api", "after a success the queue goes on")
-def test_after_a_success_the_next_item_is_taken(manager: ContractManager) -> None:
+def test_after_a_success_the_next_item_is_taken(manager: ContractClient) -> None:
     uids = manager.fill(5)
     manager.run()
     assert [item["item_uid"] for item in manager.history] == uids
@@ -202,8 +203,9 @@ def test_ignored_failures_do_not_stop_the_queue(manager: ContractManager) -> Non
     assert manager.queue == []
 
 
+@pytest.mark.method("queue_mode_set")
 @pytest.mark.row("zmq-api", "mode loop")
-def test_in_loop_mode_items_come_round_with_new_uids(manager: ContractManager) -> None:
+def test_in_loop_mode_items_come_round_with_new_uids(manager: ContractClient) -> None:
     uids = manager.fill(3)
     manager.accepted("queue_mode_set", mode=LOOP)
     manager.start_queue()

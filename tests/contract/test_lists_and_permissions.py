@@ -7,20 +7,22 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from contract_manager import CALLER, ContractManager, plan
+from contract_manager import CALLER, ContractClient, ContractManager, plan
 from running_manager import SIMULATED_PROFILE
 
 
+@pytest.mark.method("permissions_get")
 @pytest.mark.row("zmq-api", "permissions_get")
-def test_permissions_are_those_of_the_file(closed_manager: ContractManager) -> None:
+def test_permissions_are_those_of_the_file(closed_manager: ContractClient) -> None:
     groups = closed_manager.accepted("permissions_get")["user_group_permissions"]["user_groups"]
     written = yaml.safe_load((SIMULATED_PROFILE / "user_group_permissions.yaml").read_text())["user_groups"]
     assert set(groups) == set(written) == {"root", "primary", "test_user"}
     assert groups == written
 
 
+@pytest.mark.method("plans_existing")
 @pytest.mark.row("zmq-api", "plans_existing")
-def test_descriptions_of_plans_are_served_in_full(closed_manager: ContractManager) -> None:
+def test_descriptions_of_plans_are_served_in_full(closed_manager: ContractClient) -> None:
     existing = closed_manager.accepted("plans_existing")["plans_existing"]
     allowed = closed_manager.accepted("plans_allowed", user_group="primary")["plans_allowed"]
     for plans in (existing, allowed):
@@ -33,16 +35,18 @@ def test_descriptions_of_plans_are_served_in_full(closed_manager: ContractManage
     assert "_sim_plan_inner" not in allowed
 
 
+@pytest.mark.method("devices_existing")
 @pytest.mark.row("zmq-api", "devices_existing")
-def test_descriptions_of_devices_are_served_in_full(closed_manager: ContractManager) -> None:
+def test_descriptions_of_devices_are_served_in_full(closed_manager: ContractClient) -> None:
     devices = closed_manager.accepted("devices_existing")["devices_existing"]
     motor = devices["motor"]
     assert (motor["is_movable"], motor["is_readable"], motor["is_flyable"]) == (True, True, False)
     assert set(devices["sim_bundle_A"]["components"]) == {"mtrs", "dets"}
 
 
+@pytest.mark.method("plans_allowed", "devices_allowed")
 @pytest.mark.row("zmq-api", "plans_allowed, devices_allowed")
-def test_each_group_has_lists_of_its_own(closed_manager: ContractManager) -> None:
+def test_each_group_has_lists_of_its_own(closed_manager: ContractClient) -> None:
     plans = {
         group: set(closed_manager.accepted("plans_allowed", user_group=group)["plans_allowed"])
         for group in ("root", "primary", "test_user")

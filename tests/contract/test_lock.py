@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from contract_manager import CALLER, EMERGENCY_KEY, QUICK, ContractManager
+from contract_manager import CALLER, EMERGENCY_KEY, QUICK, ContractClient, ContractManager
 from contract_methods import ENVIRONMENT_LOCK, ERROR, QUEUE_LOCK, SUPPORTED
 
 KEY = "90g94"
@@ -27,7 +27,7 @@ UNLOCKED = {
 NO_INFO = {"lock_info": {}, "lock_info_uid": None}
 
 
-def lock(manager: ContractManager, **params: Any) -> dict[str, Any]:
+def lock(manager: ContractClient, **params: Any) -> dict[str, Any]:
     reply = manager.accepted("lock", HOLDER | params)
     assert reply["lock_info_uid"] == manager.status()["lock_info_uid"]
     info: dict[str, Any] = reply["lock_info"]
@@ -102,8 +102,9 @@ def test_lock_refuses(closed_manager: ContractManager, params: dict[str, Any], t
     assert closed_manager.status()["lock_info_uid"] == before
 
 
+@pytest.mark.method("lock")
 @pytest.mark.row("zmq-api", "lock: the same key again")
-def test_the_holder_of_the_key_may_lock_again_and_replaces_everything(closed_manager: ContractManager) -> None:
+def test_the_holder_of_the_key_may_lock_again_and_replaces_everything(closed_manager: ContractClient) -> None:
     first = lock(closed_manager, environment=True, note="first")
     uid = closed_manager.status()["lock_info_uid"]
     second = lock(closed_manager, queue=True, user="Ben")
@@ -124,8 +125,9 @@ def test_nobody_else_may_lock_again(closed_manager: ContractManager, key: str) -
     assert (after["lock"], after["lock_info_uid"]) == (before["lock"], before["lock_info_uid"])
 
 
+@pytest.mark.method("lock_info")
 @pytest.mark.row("zmq-api", "lock_info")
-def test_lock_info_checks_a_key(closed_manager: ContractManager) -> None:
+def test_lock_info_checks_a_key(closed_manager: ContractClient) -> None:
     info = lock(closed_manager, environment=True)
     shown = {"lock_info": info, "lock_info_uid": closed_manager.status()["lock_info_uid"]}
     assert closed_manager.call("lock_info", lock_key=KEY) == {"success": True, "msg": "", **shown}
@@ -141,9 +143,10 @@ def test_lock_info_accepts_any_key_while_nothing_is_locked(closed_manager: Contr
         assert closed_manager.accepted("lock_info", lock_key=key)["lock_info"] == UNLOCKED
 
 
+@pytest.mark.method("unlock")
 @pytest.mark.row("zmq-api", "unlock, emergency key")
 @pytest.mark.parametrize("key", [KEY, EMERGENCY_KEY], ids=["lock key", "emergency key"])
-def test_unlock(closed_manager: ContractManager, key: str) -> None:
+def test_unlock(closed_manager: ContractClient, key: str) -> None:
     lock(closed_manager, environment=True, queue=True)
     uid = closed_manager.status()["lock_info_uid"]
     reply = closed_manager.accepted("unlock", lock_key=key)

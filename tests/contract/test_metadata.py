@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contract_manager import COUNT, PROFILE, ContractManager
+from contract_manager import COUNT, PROFILE, ContractClient, ContractManager
 
 MADE_UP = """
 RE.md["sample"] = {"name": "Cu", "owner": "A"}
@@ -35,8 +35,9 @@ def with_file(text: str) -> dict[str, str]:
     return {**PROFILE, "99-metadata.py": text}
 
 
+@pytest.mark.method("re_metadata")
 @pytest.mark.row("zmq-api", "re_metadata")
-def test_metadata_of_the_run_engine_change_with_its_runs(manager: ContractManager) -> None:
+def test_metadata_of_the_run_engine_change_with_its_runs(manager: ContractClient) -> None:
     assert manager.accepted("re_metadata")["re_metadata"]["metadata_key"] == "metadata_value"
     manager.run(COUNT)
     (entry,) = manager.history

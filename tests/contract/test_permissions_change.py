@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contract_manager import CALLER, QUICK, ContractManager, plan
+from contract_manager import CALLER, QUICK, ContractClient, ContractManager, plan
 
 ALLOWED = ("plans_allowed_uid", "devices_allowed_uid")
 EXISTING = ("plans_existing_uid", "devices_existing_uid")
@@ -19,7 +19,7 @@ Permissions = dict[str, Any]
 
 
 @pytest.fixture
-def permissions(manager: ContractManager) -> Iterator[Permissions]:
+def permissions(manager: ContractClient) -> Iterator[Permissions]:
     """Those of the file; they hold again after the test."""
     manager.accepted("permissions_reload")
     found: Permissions = manager.accepted("permissions_get")["user_group_permissions"]
@@ -27,7 +27,7 @@ def permissions(manager: ContractManager) -> Iterator[Permissions]:
     manager.accepted("permissions_reload")
 
 
-def renewed(manager: ContractManager, before: dict[str, Any]) -> set[str]:
+def renewed(manager: ContractClient, before: dict[str, Any]) -> set[str]:
     after = manager.status()
     return {name for name in after if name.endswith("_uid") and after[name] != before[name] and name != "status_uid"}
 
@@ -39,8 +39,9 @@ def with_plans(permissions: Permissions, *patterns: str) -> Permissions:
     return changed
 
 
+@pytest.mark.method("permissions_set")
 @pytest.mark.row("zmq-api", "permissions_set")
-def test_permissions_set_recomputes_the_allowed_lists(manager: ContractManager, permissions: Permissions) -> None:
+def test_permissions_set_recomputes_the_allowed_lists(manager: ContractClient, permissions: Permissions) -> None:
     before = manager.status()
     narrow = with_plans(permissions, "count", ":^n")
     assert manager.call("permissions_set", user_group_permissions=narrow) == {"success": True, "msg": ""}
@@ -56,6 +57,15 @@ def test_permissions_set_recomputes_the_allowed_lists(manager: ContractManager, 
     text = "Plan 'scan' is not in the list of allowed plans"
     refused = manager.call("queue_item_add", item=plan("scan", ["det"], "motor", -1, 1, 3), **CALLER)
     assert text in refused["msg"]
+
+
+@pytest.mark.method("permissions_reload")
+def test_permissions_reload_brings_those_of_the_file_back(manager: ContractClient, permissions: Permissions) -> None:
+    manager.accepted("permissions_set", user_group_permissions=with_plans(permissions, "count"))
+    assert set(manager.accepted("plans_allowed", user_group="primary")["plans_allowed"]) == {"count"}
+    assert manager.call("permissions_reload") == {"success": True, "msg": ""}
+    assert manager.accepted("permissions_get")["user_group_permissions"] == permissions
+    assert "scan" in manager.accepted("plans_allowed", user_group="primary")["plans_allowed"]
 
 
 @pytest.mark.row("zmq-api", "permissions_set: the same")
@@ -231,9 +241,10 @@ def test_flags_of_permissions_reload_are_boolean(manager: ContractManager, name:
     }
 
 
+@pytest.mark.method("manager_test")
 @pytest.mark.row("zmq-api", "manager_test")
 @pytest.mark.parametrize("name", [None, "x", 5])
-def test_manager_test_knows_one_test(closed_manager: ContractManager, name: Any) -> None:
+def test_manager_test_knows_one_test(closed_manager: ContractClient, name: Any) -> None:
     text = f"Error: Unknown test: {name!r}. Known tests: ['reserve_kernel']"
     assert closed_manager.call("manager_test", test_name=name) == {"success": False, "msg": text}
     assert closed_manager.call("manager_test", test_name="reserve_kernel") == {

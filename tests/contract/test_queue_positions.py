@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract_manager import CALLER, QUICK, STOP_INSTRUCTION, UID, ContractManager, plan
+from contract_manager import CALLER, QUICK, STOP_INSTRUCTION, UID, ContractClient, ContractManager, plan
 
 # Adding ---------------------------------------------------------------------------------------------------------
 
@@ -27,9 +27,10 @@ NEW_INDEX_IN_A_QUEUE_OF_TWO = [
 ]
 
 
+@pytest.mark.method("queue_item_add")
 @pytest.mark.row("zmq-api", "pos of an added item")
 @pytest.mark.parametrize(("pos", "index"), NEW_INDEX_IN_A_QUEUE_OF_TWO)
-def test_an_item_is_added_at_pos(closed_manager: ContractManager, pos: object, index: int) -> None:
+def test_an_item_is_added_at_pos(closed_manager: ContractClient, pos: object, index: int) -> None:
     old = closed_manager.fill(2)
     reply = closed_manager.accepted("queue_item_add", item=QUICK, pos=pos, **CALLER)
     assert reply["qsize"] == 3
@@ -37,8 +38,9 @@ def test_an_item_is_added_at_pos(closed_manager: ContractManager, pos: object, i
     assert closed_manager.queue_uids == old
 
 
+@pytest.mark.method("queue_item_add_batch")
 @pytest.mark.parametrize(("pos", "index"), NEW_INDEX_IN_A_QUEUE_OF_TWO)
-def test_a_batch_is_added_at_pos_and_keeps_its_order(closed_manager: ContractManager, pos: object, index: int) -> None:
+def test_a_batch_is_added_at_pos_and_keeps_its_order(closed_manager: ContractClient, pos: object, index: int) -> None:
     old = closed_manager.fill(2)
     reply = closed_manager.accepted("queue_item_add_batch", items=[QUICK, STOP_INSTRUCTION, QUICK], pos=pos, **CALLER)
     assert reply["qsize"] == 5
@@ -91,8 +93,9 @@ def test_beside_the_running_item_only_after_it_is_a_place_and_means_the_front(ma
     held.end()
 
 
+@pytest.mark.method("queue_get")
 @pytest.mark.row("zmq-api", "item: keys that are kept")
-def test_an_added_item_always_gets_a_new_uid_and_keeps_only_known_keys(closed_manager: ContractManager) -> None:
+def test_an_added_item_always_gets_a_new_uid_and_keeps_only_known_keys(closed_manager: ContractClient) -> None:
     submitted = QUICK | {
         "item_uid": "mine",
         "meta": {"sample": "Cu"},
@@ -118,6 +121,7 @@ def test_args_kwargs_and_meta_are_not_added_to_an_item_without_them(closed_manag
 # Showing and removing -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("queue_item_get", "queue_item_remove")
 @pytest.mark.row("zmq-api", "queue_item_get, queue_item_remove")
 @pytest.mark.parametrize(
     ("params", "index"),
@@ -137,7 +141,7 @@ def test_args_kwargs_and_meta_are_not_added_to_an_item_without_them(closed_manag
     ],
 )
 def test_an_item_is_shown_and_removed_by_position_or_uid(
-    closed_manager: ContractManager, params: dict[str, object], index: int
+    closed_manager: ContractClient, params: dict[str, object], index: int
 ) -> None:
     uids = closed_manager.fill(3)
     if isinstance(number := params.get("uid"), int):
@@ -165,11 +169,12 @@ def test_a_position_outside_of_the_queue_is_refused(closed_manager: ContractMana
 # Moving ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("queue_item_move")
 @pytest.mark.row("zmq-api", "queue_item_move: pos_dest")
 @pytest.mark.parametrize("source", [0, 1, 2, 3, -1, -2, -3, -4, "front", "back"])
 @pytest.mark.parametrize("destination", [0, 1, 2, 3, -1, -2, -3, -4, "front", "back"])
 def test_a_moved_item_ends_at_pos_dest(
-    closed_manager: ContractManager, source: int | str, destination: int | str
+    closed_manager: ContractClient, source: int | str, destination: int | str
 ) -> None:
     uids = closed_manager.fill(4)
     start, end = ({"front": 0, "back": 3}.get(str(pos), pos) for pos in (source, destination))
@@ -238,10 +243,11 @@ def test_the_running_item_can_neither_be_shown_nor_removed_nor_updated(manager: 
 # Updating -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("queue_item_update")
 @pytest.mark.row("zmq-api", "queue_item_update")
 @pytest.mark.parametrize("replace", [False, True])
 def test_an_updated_item_keeps_its_place_and_with_replace_gets_a_new_uid(
-    closed_manager: ContractManager, replace: bool
+    closed_manager: ContractClient, replace: bool
 ) -> None:
     uids = closed_manager.fill(3)
     new = plan("count", ["det"]) | {"item_uid": uids[1]}

@@ -21,6 +21,7 @@ def _held(manager: ContractManager) -> Held:
     return held
 
 
+@pytest.mark.method("manager_stop")
 @pytest.mark.row("zmq-api", "manager_stop: safe_on")
 def test_manager_stop_answers_first_and_ends_in_order(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()
@@ -132,6 +133,7 @@ def test_a_manager_that_is_killed_comes_back_with_its_plan(
     manager.stop()
 
 
+@pytest.mark.method("manager_kill")
 @pytest.mark.row("zmq-api", "manager_kill")
 def test_a_manager_that_hangs_is_replaced_within_seconds(start_manager: Callable[..., ContractManager]) -> None:
     manager = start_manager()

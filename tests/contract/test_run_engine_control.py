@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from contract_manager import COUNT, QUICK, ContractManager, plan
+from contract_manager import COUNT, QUICK, ContractClient, ContractManager, plan
 
 
+@pytest.mark.method("re_pause")
 @pytest.mark.row("zmq-api", "re_pause, re_resume")
 @pytest.mark.parametrize("option", [None, "deferred", "immediate"])
-def test_a_plan_is_paused_and_resumed(manager: ContractManager, option: str | None) -> None:
+def test_a_plan_is_paused_and_resumed(manager: ContractClient, option: str | None) -> None:
     held = manager.start_holding()
     manager.accepted("re_pause", {} if option is None else {"option": option})
     status = manager.wait_status(lambda s: s["manager_state"] == "paused")
@@ -23,7 +24,8 @@ def test_a_plan_is_paused_and_resumed(manager: ContractManager, option: str | No
     assert [item["result"]["exit_status"] for item in manager.history] == ["completed"]
 
 
-def test_a_plan_can_be_paused_again_and_again(manager: ContractManager) -> None:
+@pytest.mark.method("re_resume")
+def test_a_plan_can_be_paused_again_and_again(manager: ContractClient) -> None:
     held = manager.start_holding()
     for _ in range(5):
         held.pause()
@@ -68,10 +70,14 @@ def test_what_continues_a_plan_needs_a_paused_manager(manager: ContractManager, 
 
 @pytest.mark.row("zmq-api", "after re_halt the next plan runs")
 @pytest.mark.parametrize(
-    ("method", "exit_status"), [("re_stop", "stopped"), ("re_abort", "aborted"), ("re_halt", "halted")]
+    ("method", "exit_status"),
+    [
+        pytest.param(method, exit_status, marks=pytest.mark.method(method))
+        for method, exit_status in (("re_stop", "stopped"), ("re_abort", "aborted"), ("re_halt", "halted"))
+    ],
 )
 def test_after_the_end_of_a_paused_plan_the_next_one_runs_in_the_same_environment(
-    manager: ContractManager, method: str, exit_status: str
+    manager: ContractClient, method: str, exit_status: str
 ) -> None:
     held = manager.start_holding()
     held.pause()
@@ -122,8 +128,9 @@ def test_a_deferred_pause_where_there_is_no_checkpoint_waits_for_one_that_never_
 # Runs -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("re_runs")
 @pytest.mark.row("zmq-api", "re_runs")
-def test_the_runs_of_the_plan_in_hand(manager: ContractManager) -> None:
+def test_the_runs_of_the_plan_in_hand(manager: ContractClient) -> None:
     held = manager.start_holding("hold_in_nested_runs")
     manager.wait_status(lambda _: [r["is_open"] for r in manager.accepted("re_runs")["run_list"]] == [True, False])
     outer, inner = manager.accepted("re_runs", option="active")["run_list"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contract_manager import QUICK, UID, ContractManager, plan
+from contract_manager import QUICK, UID, ContractClient, ContractManager, plan
 
 NO_TEXT = type(None)
 
@@ -46,8 +46,8 @@ FIELDS: dict[str, tuple[type, ...]] = {
 
 
 @pytest.mark.row("zmq-api", "all fields and their types")
-@pytest.mark.parametrize("method", ["ping", "status"])
-def test_every_field_of_the_contract_is_there(closed_manager: ContractManager, method: str) -> None:
+@pytest.mark.parametrize("method", [pytest.param(name, marks=pytest.mark.method(name)) for name in ("ping", "status")])
+def test_every_field_of_the_contract_is_there(closed_manager: ContractClient, method: str) -> None:
     status = closed_manager.call(method)
     for name, types in FIELDS.items():
         assert type(status[name]) in types, name

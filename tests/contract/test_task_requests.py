@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contract_manager import CALLER, UID, ContractManager
+from contract_manager import CALLER, UID, ContractClient, ContractManager
 
 SLEEP = {"item_type": "function", "name": "function_sleep", "args": [0]}
 
@@ -90,8 +90,9 @@ def test_function_execute_without_environment_returns_the_item_with_its_type(clo
     assert reply["item"]["kwargs"] == {}
 
 
+@pytest.mark.method("function_execute")
 @pytest.mark.row("zmq-api", "function item")
-def test_the_item_of_an_accepted_function_has_the_uid_of_the_task_and_no_type(manager: ContractManager) -> None:
+def test_the_item_of_an_accepted_function_has_the_uid_of_the_task_and_no_type(manager: ContractClient) -> None:
     item = SLEEP | {"item_uid": "mine", "meta": {}}
     reply = manager.accepted("function_execute", item=item, **CALLER)
     uid = reply["task_uid"]

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract_manager import CALLER, QUICK, ContractManager, plan
+from contract_manager import CALLER, QUICK, ContractClient, ContractManager, ReleaseFile, plan
 from manager_client import Status
 
 SLEEP = {"item_type": "function", "name": "function_sleep", "args": [0]}
 
 
-def hold(release: Path, then: str = "") -> str:
+def hold(release: ReleaseFile, then: str = "") -> str:
     """A script that waits for a file."""
     return f"import pathlib, time\nwhile not pathlib.Path({str(release)!r}).exists(): time.sleep(0.005)\n{then}"
 
 
-def wait_idle_tasks(manager: ContractManager) -> Status:
+def wait_idle_tasks(manager: ContractClient) -> Status:
     return manager.wait_status(lambda s: s["manager_state"] == "idle" and not s["worker_background_tasks"])
 
 
 @pytest.fixture
-def release(manager: ContractManager) -> Iterator[Path]:
+def release(manager: ContractClient) -> Iterator[ReleaseFile]:
     """What lets scripts of `hold` go on; it is there at the end in any case."""
     file = manager.release_file()
     yield file
@@ -130,7 +129,7 @@ def test_a_return_value_that_cannot_be_told(manager: ContractManager, expression
 
 @pytest.mark.row("zmq-api", "task_results_uid")
 def test_task_results_uid_changes_when_a_task_ends_and_not_when_it_starts(
-    manager: ContractManager, release: Path
+    manager: ContractManager, release: ReleaseFile
 ) -> None:
     before = manager.status()["task_results_uid"]
     uid = manager.accepted("script_upload", script=hold(release))["task_uid"]
@@ -144,8 +143,9 @@ def test_task_results_uid_changes_when_a_task_ends_and_not_when_it_starts(
 # States ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("task_result")
 @pytest.mark.row("zmq-api", "foreground")
-def test_a_task_in_the_foreground_has_the_manager_for_itself(manager: ContractManager, release: Path) -> None:
+def test_a_task_in_the_foreground_has_the_manager_for_itself(manager: ContractClient, release: ReleaseFile) -> None:
     uid = manager.accepted("script_upload", script=hold(release))["task_uid"]
     status = manager.wait_status(lambda s: s["worker_environment_state"] == "executing_task")
     assert status["manager_state"] == "executing_task"
@@ -169,8 +169,9 @@ def test_a_task_in_the_foreground_has_the_manager_for_itself(manager: ContractMa
     assert manager.wait_idle()["worker_environment_state"] == "idle"
 
 
+@pytest.mark.method("task_status")
 @pytest.mark.row("zmq-api", "background")
-def test_a_task_in_the_background_goes_on_beside_plans(manager: ContractManager, release: Path) -> None:
+def test_a_task_in_the_background_goes_on_beside_plans(manager: ContractClient, release: ReleaseFile) -> None:
     uid = manager.accepted("script_upload", script=hold(release), run_in_background=True)["task_uid"]
     status = manager.status()
     assert (status["manager_state"], status["worker_background_tasks"]) == ("idle", 1)
@@ -186,7 +187,7 @@ def test_a_task_in_the_background_goes_on_beside_plans(manager: ContractManager,
     assert manager.task_result(uid)["success"] is True
 
 
-def test_autostart_waits_for_a_task(manager: ContractManager, release: Path) -> None:
+def test_autostart_waits_for_a_task(manager: ContractManager, release: ReleaseFile) -> None:
     uid = manager.accepted("script_upload", script=hold(release))["task_uid"]
     manager.accepted("queue_autostart", enable=True)
     manager.add(QUICK)
@@ -197,7 +198,7 @@ def test_autostart_waits_for_a_task(manager: ContractManager, release: Path) -> 
 
 
 @pytest.mark.row("zmq-api", "environment_close with background tasks")
-def test_closing_the_environment_ends_background_tasks(manager: ContractManager, release: Path) -> None:
+def test_closing_the_environment_ends_background_tasks(manager: ContractManager, release: ReleaseFile) -> None:
     uid = manager.accepted("script_upload", script=hold(release), run_in_background=True)["task_uid"]
     manager.close_environment()
     result = manager.task_result(uid)
@@ -206,7 +207,7 @@ def test_closing_the_environment_ends_background_tasks(manager: ContractManager,
 
 
 @pytest.mark.row("zmq-api", "environment_destroy forgets running tasks")
-def test_destroying_the_environment_forgets_running_tasks(manager: ContractManager, release: Path) -> None:
+def test_destroying_the_environment_forgets_running_tasks(manager: ContractManager, release: ReleaseFile) -> None:
     done = manager.accepted("script_upload", script="")["task_uid"]
     manager.task_result(done)
     uid = manager.accepted("script_upload", script=hold(release))["task_uid"]
@@ -218,8 +219,9 @@ def test_destroying_the_environment_forgets_running_tasks(manager: ContractManag
 # Namespace and lists ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.method("script_upload")
 @pytest.mark.row("zmq-api", "script_upload: update_lists")
-def test_a_script_adds_plans_and_devices_to_the_lists(manager: ContractManager) -> None:
+def test_a_script_adds_plans_and_devices_to_the_lists(manager: ContractClient) -> None:
     names = ("plans_existing_uid", "plans_allowed_uid", "devices_existing_uid", "devices_allowed_uid")
     before = [manager.status()[name] for name in names]
     result = manager.upload(
@@ -242,8 +244,9 @@ def test_a_script_adds_plans_and_devices_to_the_lists(manager: ContractManager) 
     assert manager.refused("queue_item_add", item=plan("added_plan"), **CALLER)
 
 
+@pytest.mark.method("environment_update")
 @pytest.mark.row("zmq-api", "environment_update")
-def test_a_script_may_keep_the_lists_and_environment_update_brings_them_up_to_date(manager: ContractManager) -> None:
+def test_a_script_may_keep_the_lists_and_environment_update_brings_them_up_to_date(manager: ContractClient) -> None:
     manager.upload("def quiet_plan():\n    yield from []", update_lists=False)
     assert "quiet_plan" not in manager.accepted("plans_existing")["plans_existing"]
     uid = manager.accepted("environment_update")["task_uid"]
@@ -287,7 +290,8 @@ def test_the_run_engine_is_not_replaced_under_a_plan(manager: ContractManager) -
 # Additions -------------------------------------------------------------------------------------------------------
 
 
-def test_task_list_tells_of_running_and_ended_tasks(manager: ContractManager, release: Path) -> None:
+@pytest.mark.method("task_list")
+def test_task_list_tells_of_running_and_ended_tasks(manager: ContractClient, release: ReleaseFile) -> None:
     ended = manager.execute("function_sleep", 0)
     uid = manager.accepted("script_upload", script=hold(release), run_in_background=True)["task_uid"]
     running, newest = manager.accepted("task_list")["tasks"][:2]
@@ -313,8 +317,9 @@ def test_task_list_tells_of_running_and_ended_tasks(manager: ContractManager, re
     }
 
 
+@pytest.mark.method("task_cancel")
 @pytest.mark.row("zmq-api", "task_list, task_cancel (additions)")
-def test_task_cancel_ends_a_background_task(manager: ContractManager, release: Path) -> None:
+def test_task_cancel_ends_a_background_task(manager: ContractClient, release: ReleaseFile) -> None:
     uid = manager.accepted("script_upload", script=hold(release), run_in_background=True)["task_uid"]
     manager.accepted("task_cancel", task_uid=uid)
     result = manager.task_result(uid)
@@ -323,7 +328,7 @@ def test_task_cancel_ends_a_background_task(manager: ContractManager, release: P
     assert manager.refused("task_cancel", task_uid=5)["msg"] == "Error: There is no running task with UID 5"
 
 
-def test_task_cancel_leaves_the_foreground_alone(manager: ContractManager, release: Path) -> None:
+def test_task_cancel_leaves_the_foreground_alone(manager: ContractManager, release: ReleaseFile) -> None:
     uid = manager.accepted("script_upload", script=hold(release))["task_uid"]
     assert "Only a background task can be cancelled" in manager.refused("task_cancel", task_uid=uid)["msg"]
 

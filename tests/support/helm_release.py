@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster_of_tests import Kubectl
-from helm_charts import ROOT
+from cluster_of_tests import Kubectl, NoCluster
+from helm_charts import ROOT, find_helm
 from kind.images import chart_values
 
 OPERATOR_RELEASE = "queueserver-operator"
@@ -74,3 +74,13 @@ class Releases:
     def test(self, release: str, place: Kubectl) -> None:
         """Run `helm test`; fails with what it said when the test does."""
         assert "Succeeded" in self.helm("test", release, "--namespace", place.namespace)
+
+
+def shared_operator(cluster: Kubectl, images: Mapping[str, str]) -> Releases:
+    """Install the one operator of the cluster, with the images of this tree; raises `NoCluster` without helm."""
+    program = find_helm()
+    if program is None:
+        raise NoCluster("helm 4 is needed: install it, name it in HELM, or run `make cluster-up`.")
+    releases = Releases(cluster, images, program)
+    releases.install_operator()
+    return releases

@@ -263,8 +263,8 @@ def test_commands_are_found():
 @every_page
 def test_every_option_exists(page: Path):
     known = {option for parser in PROGRAMS.values() for action in parser._actions for option in action.option_strings}
-    known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / "benchmarks" / "__main__.py").read_text()))
-    known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / "tests" / "cluster" / "kind" / "__main__.py").read_text()))
+    for parsing in ("benchmarks/__main__.py", "tests/cluster/kind/__main__.py", "tests/conftest.py"):
+        known |= set(re.findall(r"\"(--[\w-]+)\"", (ROOT / parsing).read_text()))
     known |= (
         OTHER_PROGRAMS_OPTIONS | CURL_OPTIONS | CONTAINER_OPTIONS | KUBECTL_OPTIONS | TUTORIAL_OPTIONS | HELM_OPTIONS
     )

@@ -95,6 +95,12 @@ def steady(cause: Cause, resource: Mapping[str, Any]) -> Cause:
     return Trouble(cause.reason, text(before, "message"))
 
 
+def told(resource: Mapping[str, Any], kind: str, cause: Cause) -> bool:
+    """Whether a condition is true for this reason already."""
+    before = condition(resource, kind)
+    return text(before, "status") == "True" and text(before, "reason") == cause.reason
+
+
 def differs(wanted: Mapping[str, Any], found: Mapping[str, Any], *, apart: Iterable[str] = ()) -> bool:
     """Whether a status has to be written: the order of conditions says nothing, `apart` are parts of other owners."""
     return _comparable(wanted, apart) != _comparable(found, apart)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from queueserver_common.cluster import ENVIRONMENT_KIND
-from queueserver_operator.conditions import Trouble, differs, over_in_order, standard, written
+from queueserver_operator.conditions import READY, STALLED, Trouble, differs, over_in_order, standard, told, written
 from queueserver_operator.decisions.alive import alive
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.opening import opening
@@ -20,7 +20,7 @@ from queueserver_operator.decisions.state import (
 )
 from queueserver_operator.model import Action, Chain, PatchStatus, PostEvent, Ref
 from queueserver_operator.observed import Environment
-from queueserver_operator.reading import elements, text
+from queueserver_operator.reading import condition, text
 
 
 def environment_state(context: Context, environment: Environment) -> State:
@@ -73,12 +73,13 @@ def _whole_status(environment: Environment, state: State, now: float) -> dict[st
 
 
 def _events(ref: Ref, environment: Environment, state: State) -> list[Action]:
-    """An event when the cause has changed and a person may want to know."""
-    reason = state.cause.reason
-    before = elements(environment.status, "conditions")
-    if any(text(one, "type") == "Ready" and text(one, "reason") == reason for one in before):
-        return []
-    bad = isinstance(state.cause, Trouble) and (state.cause.stalled or state.phase == "unreachable")
+    """An event when the cause has changed, or counts as stalled now, and a person may want to know."""
+    reason, resource = state.cause.reason, {"status": environment.status}
+    stalled = isinstance(state.cause, Trouble) and state.cause.stalled
+    bad = stalled or state.phase == "unreachable"
     if not bad and reason not in ("Open", "Completed", "InstrumentHeld"):
+        return []
+    known = told(resource, STALLED, state.cause) if stalled else text(condition(resource, READY), "reason") == reason
+    if known:
         return []
     return [PostEvent(ref, environment.uid, "Warning" if bad else "Normal", reason, state.cause.message)]

@@ -78,10 +78,17 @@ def _trouble(context: Context) -> Trouble | None:
     if keys is not None and (missing := sorted(set(KEYS) - keys.keys)):
         return Trouble("SecretIncomplete", f"The Secret {keys.name} has no {' and no '.join(missing)}.")
     for refusal in observed.refusals:
-        if refusal.name == http_name(context.spec.name):
+        if refusal.name == http_name(context.spec.name) and refusal.kind in _own_kinds(context, http):
             message = f"The API server refuses {refusal.kind} {refusal.name}: {refusal.message}"
             return Trouble("ObjectRefused", message)
     return _trouble_of_pods(context)
+
+
+def _own_kinds(context: Context, http: HttpSpec) -> set[str]:
+    """Kinds of the objects that there are to be; they have the same name."""
+    found = {manifest["kind"] for manifest in wanted_http_objects(context, 1)}
+    found |= set() if http.keys_given else {"Secret"}
+    return found | ({"PersistentVolumeClaim"} if http.claim else set())
 
 
 def _named_secrets(http: HttpSpec) -> Iterator[tuple[str, str]]:

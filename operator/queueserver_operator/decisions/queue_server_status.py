@@ -12,7 +12,9 @@ from queueserver_operator.build.manager import manager_image, redis_image
 from queueserver_operator.build.worker import worker_image
 from queueserver_operator.conditions import (
     DRAIN_BLOCKED,
+    READY,
     ROLLOUT_PENDING,
+    STALLED,
     UNREACHABLE,
     Cause,
     Condition,
@@ -20,13 +22,14 @@ from queueserver_operator.conditions import (
     differs,
     standard,
     steady,
+    told,
     written,
 )
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.state import FINAL, State
 from queueserver_operator.model import Action, Chain, PatchStatus, PostEvent, Ref
 from queueserver_operator.observed import Environment
-from queueserver_operator.reading import condition, mapping, text
+from queueserver_operator.reading import mapping, text
 
 MANAGERS_PARTS = ("queue", "state")
 """Parts of the status that the manager writes."""
@@ -98,9 +101,8 @@ def _instrument(context: Context) -> dict[str, Any]:
 
 
 def _events(context: Context, ref: Ref, ready: bool, cause: Cause) -> list[Action]:
-    reason = text(condition(context.spec.raw, "Ready"), "reason")
     stalled = not ready and isinstance(cause, Trouble) and cause.stalled
-    if cause.reason == reason or not (ready or stalled):
+    if not (ready or stalled) or told(context.spec.raw, STALLED if stalled else READY, cause):
         return []
     return [PostEvent(ref, context.spec.uid, "Warning" if stalled else "Normal", cause.reason, cause.message)]
 

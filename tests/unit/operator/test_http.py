@@ -242,6 +242,17 @@ def test_a_manifest_that_is_refused_concerns_the_http_server_alone():
     assert some.condition("Ready")[0] == "True"
 
 
+def test_a_refused_claim_that_is_not_wanted_any_more_is_no_trouble():
+    some = with_http(database={"claim": {}})
+    some.refusals.append(refusal(some.get("PersistentVolumeClaim", "q-http"), "exceeded quota", some.now, 403))
+    some.settle()
+    assert some.condition("HttpUnavailable")[1] == "ObjectRefused"
+    some.put("Secret", "elsewhere", {"data": {"uri": "eA=="}})
+    some.change_spec(http={"database": {"uriSecret": {"name": "elsewhere"}}})
+    some.settle()
+    assert some.condition("HttpUnavailable")[0] == ""
+
+
 @pytest.mark.parametrize("missing", ["configMap", "secret"])
 def test_a_configuration_that_is_not_there_is_told(missing: str):
     some = with_http(configuration={missing: {"name": "settings"}})

@@ -143,6 +143,10 @@ def test_a_pod_that_no_node_can_take_counts_as_stalled_after_a_minute():
     some.now = START + 60
     some.settle()
     assert some.condition("Stalled", name)[:2] == ("True", "Unschedulable")
+    some.now += 60
+    some.get("WorkerEnvironment", name)["metadata"]["generation"] += 1  # its status is written once more
+    some.settle()
+    assert [(one.type, one.ref.name) for one in some.posted if one.reason == "Unschedulable"] == [("Warning", name)]
 
 
 def test_a_volume_that_is_not_provided_is_named_with_its_event():

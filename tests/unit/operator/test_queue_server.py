@@ -229,6 +229,9 @@ def test_a_pod_of_the_manager_that_kubernetes_cannot_make_is_told_in_its_words()
     some.settle()
     assert some.condition("Stalled")[:2] == ("True", "PodCannotBeMade")
     assert some.status()["phase"] == "stalled"
+    some.change_spec(updatePolicy="Immediate")  # the status is written once more
+    some.settle()
+    assert [one.type for one in some.posted if one.reason == "PodCannotBeMade"] == ["Warning"]
     some.start_manager()
     some.manager_says()
     some.settle()

@@ -223,6 +223,7 @@ def test_rule_02_waiting_for_the_instrument_counts_against_the_deadline():
     assert (status, reason) == ("True", "InstrumentHeld")
     assert "not open within 540 s" in message
     assert "elsewhere/other-0000000000" in message
+    assert [one.type for one in some.posted if one.reason == "InstrumentHeld"] == ["Normal", "Warning"]
     some.remove("Lease", lease("id7"), "locks")
     some.settle()
     assert not some.has("Pod", name), "what has failed stays failed"

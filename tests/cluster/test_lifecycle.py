@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from cluster_beamline import DEADLINE, Beamline
+from cluster_beamline import DEADLINE, NOTICED, Beamline
 from cluster_of_tests import Kubectl, restricted_pod
 from deadline import wait_until
 from queueserver_common.cluster import COMPONENT_LABEL, QUEUE_SERVER_LABEL
@@ -15,6 +16,8 @@ from queueserver_common.cluster import COMPONENT_LABEL, QUEUE_SERVER_LABEL
 pytestmark = pytest.mark.timeout(400)
 
 WORKERS = f"{COMPONENT_LABEL}=worker"
+DESTROY_GRACE = 5.0
+"""Seconds until a worker that does not end by itself is killed."""
 SMALL = {"requests": {"cpu": "20m"}, "limits": {"memory": "768Mi"}}
 
 FRESH: dict[str, Any] = {"emptyDir": {}}
@@ -136,11 +139,13 @@ def test_destroy_ends_a_worker_that_is_deaf_and_takes_its_pod_with_it(scripted: 
     beamline.add_plan("block")
     beamline.accepted("queue_start")
     beamline.wait_status(lambda status: status["manager_state"] == "executing_queue", "the plan runs")
+    asked = time.time()
     beamline.accepted("environment_destroy")
     beamline.wait_closed()
     wait_until(lambda: nothing_of_an_opening(beamline), "nothing of the opening is left", DEADLINE)
     (item,) = beamline.history()
     assert item["result"]["exit_status"] == "failed"
+    assert item["result"]["time_stop"] - asked <= DESTROY_GRACE + NOTICED
     assert [item["name"] for item in beamline.queue()] == ["block"]
 
 

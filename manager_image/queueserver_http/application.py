@@ -188,7 +188,11 @@ class _Running:
         endpoints = (
             AuthHandlers(identity, accounts, FailedLogins()),
             OperatingHandlers(
-                self._status_cache, application.figures, metrics=metrics, stopping=lambda: self._stopping
+                self._status_cache,
+                accounts,
+                application.figures,
+                metrics=metrics,
+                stopping=lambda: self._stopping,
             ),
         )
         add_routes(application.asgi, routes, guard, operations=operations, endpoints=endpoints)

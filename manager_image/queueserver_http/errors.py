@@ -57,6 +57,11 @@ def manager_away(status: int, retry_after: int) -> HttpError:
     return HttpError(status, detail, {"retry-after": str(retry_after)})
 
 
+def database_away() -> HttpError:
+    """503: who sent the request cannot be looked up, or a change of accounts cannot be stored."""
+    return HttpError(503, "The database of accounts does not answer. Repeat the request later.", {"retry-after": "1"})
+
+
 def error_reply(error: HTTPException) -> Response:
     """The reply of the contract's form, also for what the framework raises."""
     if isinstance(error, HttpError) and error.plain:

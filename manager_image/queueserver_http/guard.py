@@ -47,8 +47,8 @@ class Guard:
         credentials = presented(request)
         try:
             principal = await self._identity.principal(credentials)
-        except HttpError:
-            if credentials.kind is not Kind.NOTHING:
+        except HttpError as error:
+            if error.status_code == 401 and credentials.kind is not Kind.NOTHING:
                 self._figures.refused_credentials()
             raise
         check_scope(principal, scope)

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from queueserver_http.docs_page import docs_page
-from queueserver_http.errors import HttpError, not_found
+from queueserver_http.errors import HttpError, database_away, not_found
 from queueserver_http.figures import Figures
 from queueserver_http.openapi import description
 from queueserver_http.replies import json_reply
 from queueserver_http.status_cache import StatusCache
 
+if TYPE_CHECKING:  # a server with a single user does without the packages of the database
+    from queueserver_http.accounts.accounts import Accounts
+
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _PAGE_POLICY = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 _READY_S = 1.5
-"""Seconds that the manager has for its answer before the server says that it is not ready."""
+"""Seconds that manager and database each have for their answer before the server says that it is not ready."""
 
 
 class OperatingHandlers:
     """Open to everybody, but for the metrics."""
 
     def __init__(
-        self, status_cache: StatusCache, figures: Figures, *, metrics: bool, stopping: Callable[[], bool]
+        self,
+        status_cache: StatusCache,
+        accounts: Accounts | None,
+        figures: Figures,
+        *,
+        metrics: bool,
+        stopping: Callable[[], bool],
     ) -> None:
         self._status_cache = status_cache
+        self._accounts = accounts
         self._figures = figures
         self._metrics = metrics
         self._stopping = stopping
@@ -44,8 +55,14 @@ class OperatingHandlers:
         """This process answers."""
         return PlainTextResponse("ok\n")
 
+    async def started(self) -> Response:
+        """The database of accounts was reached once, if there are accounts."""
+        if self._accounts is not None and not self._accounts.opened:
+            raise database_away()
+        return PlainTextResponse("ok\n")
+
     async def ready(self) -> Response:
-        """The manager answers and the server is not about to end."""
+        """The manager and the database of accounts answer, and the server is not about to end."""
         if self._stopping():
             raise HttpError(503, "The server is about to end.")
         try:
@@ -53,6 +70,12 @@ class OperatingHandlers:
                 await self._status_cache.get()
         except (HttpError, TimeoutError):
             raise HttpError(503, "The manager does not answer.", {"retry-after": "1"}) from None
+        if self._accounts is not None:
+            try:
+                async with asyncio.timeout(_READY_S):
+                    await self._accounts.check()
+            except TimeoutError:
+                raise database_away() from None
         return PlainTextResponse("ok\n")
 
     async def metrics(self) -> Response:

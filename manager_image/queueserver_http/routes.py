@@ -334,7 +334,8 @@ OPERATING_ROUTES: tuple[Route, ...] = (
     Route(GET, "/openapi.json", PUBLIC, "openapi", summary="This description."),
     Route(GET, "/docs", PUBLIC, "docs", summary="The description as a page."),
     Route(GET, "/healthz", PUBLIC, "health", summary="Whether this server lives."),
-    Route(GET, "/readyz", PUBLIC, "ready", summary="Whether the manager answers."),
+    Route(GET, "/startupz", PUBLIC, "started", summary="Whether the database of accounts was reached once."),
+    Route(GET, "/readyz", PUBLIC, "ready", summary="Whether the manager and the database of accounts answer."),
     Route(GET, "/metrics", "admin:metrics", "metrics", summary="Figures of this server in the Prometheus text format."),
 )
 

@@ -58,7 +58,10 @@ class Websockets:
                 await _run(stream, websocket)
             except HttpError as error:
                 _log.info("%s was refused: %s", route.path, error.detail)
-                await websocket.close(_REFUSED, "Invalid token")
+                if error.status_code == 503:
+                    await websocket.close(_TRY_LATER, error.detail)
+                else:
+                    await websocket.close(_REFUSED, "Invalid token")
             except WebSocketDisconnect:
                 pass  # the client has gone
             finally:

@@ -1,16 +1,12 @@
-"""Real servers that know users: PostgreSQL for accounts, slapd, an OpenID Connect provider."""
+"""Real servers that know users: slapd, an OpenID Connect provider."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-import os
 import secrets
-import shutil
-import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,67 +19,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kind.servers import POSTGRESQL, SLAPD, find
+from kind.servers import SLAPD, find
 from process_table import free_ports
-
-_DEADLINE = 30.0
-_NOBODY = "nobody"
-
-
-def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _DEADLINE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert process.poll() is None, "the server ended at its start"
-            assert time.monotonic() < deadline, "the server does not listen"
-            time.sleep(0.02)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-# PostgreSQL ------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def running_postgres() -> Iterator[str]:
-    """A fresh PostgreSQL; yields the uri of its database. As root it runs as somebody else, as it demands."""
-    found = find(POSTGRESQL)
-    programs = found.program.parent
-    user = {"user": _NOBODY} if os.getuid() == 0 else {}
-    directory = Path(tempfile.mkdtemp(prefix="qst-pg-", dir="/tmp"))
-    [port] = free_ports(1)
-    try:
-        if user:
-            shutil.chown(directory, _NOBODY)
-        data = directory / "data"
-        word = directory / "password"
-        word.write_text("a password")
-        word.chmod(0o644)
-        initdb = [programs / "initdb", "-D", data, "-U", "tester", "--auth=scram-sha-256", f"--pwfile={word}", "-N"]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=directory, env=found.environment, **user)  # type: ignore[call-overload]
-        options = [programs / "postgres", "-D", data, "-p", str(port), "-k", directory, "-F"]
-        with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(  # type: ignore[call-overload]
-                [*map(str, options)], stdout=log, stderr=log, cwd=directory, env=found.environment, **user
-            )
-        try:
-            _wait_for_port(port, process)
-            yield f"postgresql://tester:a%20password@127.0.0.1:{port}/postgres"
-        finally:
-            _end(process)
-    finally:
-        shutil.rmtree(directory)
-
+from server_process import end, wait_for_port
 
 # LDAP ------------------------------------------------------------------------------------------------------------
 
@@ -151,10 +89,10 @@ def running_slapd(directory: Path) -> Iterator[int]:
         command = [str(found.program), "-f", str(configuration), "-h", f"ldap://127.0.0.1:{port}/", "-d", "0"]
         process = subprocess.Popen(command, stdout=log, stderr=log, env=found.environment)
     try:
-        _wait_for_port(port, process)
+        wait_for_port(port, process)
         yield port
     finally:
-        _end(process)
+        end(process)
 
 
 # OpenID Connect --------------------------------------------------------------------------------------------------

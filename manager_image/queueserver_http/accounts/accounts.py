@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import secrets
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from queueserver_http.access.policies import AccessPolicy, User, displayed, scopes_of
 from queueserver_http.accounts.model import Account, FoundKey, NewKey, hashed
@@ -19,62 +14,40 @@ from queueserver_http.principal import Principal
 from queueserver_http.scopes import INHERIT
 
 if TYPE_CHECKING:  # a server with a single user does without the database's 20 MB
-    from queueserver_http.accounts.records import Records
-
-T = TypeVar("T")
+    from queueserver_http.accounts.threads import RecordsInThreads
 
 _KEY_CACHE_S = 5.0
 """Seconds for which a key that was found is not looked up again; another server's deletion takes that long."""
 _MOST_CACHED = 10_000
-PURGE_S = 600.0
-"""Seconds between two deletions of what has expired."""
 
 _LONGEST_KEY = 128
 _HEX = frozenset("0123456789abcdef")
 
-_log = logging.getLogger("bluesky_httpserver.accounts")
-
 
 class Accounts:
-    """The identifier of a server with providers. `threads`: for the database, which blocks."""
+    """The identifier of a server with providers. What needs the database raises 503 while that is away."""
 
-    def __init__(
-        self,
-        records: Records,
-        policy: AccessPolicy,
-        tokens: Tokens,
-        *,
-        session_age: float,
-        threads: int,
-        purge_period: float = PURGE_S,
-    ) -> None:
-        self._records = records
+    def __init__(self, database: RecordsInThreads, policy: AccessPolicy, tokens: Tokens, *, session_age: float) -> None:
+        self._database = database
+        self._records = database.records
+        self._do = database.do
         self._policy = policy
         self._tokens = tokens
         self._session_age = session_age
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="database")
         self._found: dict[str, tuple[float, FoundKey]] = {}
-        self._purge_period = purge_period
-        self._purging = asyncio.create_task(self._purge())
 
     async def close(self) -> None:
         """Close the database."""
-        self._purging.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._purging
-        self._threads.shutdown(wait=True)
-        self._records.close()
+        await self._database.close()
 
-    async def _do(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+    @property
+    def opened(self) -> bool:
+        """Whether the database has been reached since the start."""
+        return self._database.opened
 
-    async def _purge(self) -> None:
-        while True:
-            try:
-                await self._do(self._records.purge)
-            except Exception:
-                _log.exception("Expired sessions and keys could not be deleted")
-            await asyncio.sleep(self._purge_period)
+    async def check(self) -> None:
+        """Raise 503 when the database does not answer."""
+        await self._do(self._records.check)
 
     # Credentials of requests ------------------------------------------------------------------------------------
 

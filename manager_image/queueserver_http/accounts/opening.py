@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from queueserver_http.access.policies import AccessPolicy
 from queueserver_http.accounts.accounts import Accounts
 from queueserver_http.accounts.records import Records
+from queueserver_http.accounts.threads import RecordsInThreads
 from queueserver_http.accounts.tokens import Tokens
 from queueserver_http.configuration import Configuration
 from queueserver_http.configuration_sources import ConfigurationError
-from queueserver_http.database.engine import DatabaseError, open_database
+from queueserver_http.database.engine import DatabaseError, make_engine
 
 _log = logging.getLogger("bluesky_httpserver.accounts")
 
 
 async def open_accounts(configuration: Configuration, policy: AccessPolicy) -> Accounts:
-    """Accounts with an up-to-date database, in the running loop; raises `ConfigurationError`."""
+    """Accounts with their database, in the running loop; raises `ConfigurationError`.
+
+    The database is up to date, or will be when there is one: a PostgreSQL that is away is waited for.
+    """
     settings, database = configuration.authentication, configuration.database
     if not settings.secret_keys:
         _log.warning(
@@ -25,9 +28,9 @@ async def open_accounts(configuration: Configuration, policy: AccessPolicy) -> A
         )
     try:
         tokens = Tokens(settings.secret_keys, settings.access_token_max_age, settings.refresh_token_max_age)
-        engine = await asyncio.to_thread(
-            open_database, database.uri, pool_size=database.pool_size, pre_ping=database.pool_pre_ping
-        )
+        engine = make_engine(database.uri, pool_size=database.pool_size, pre_ping=database.pool_pre_ping)
+        records = RecordsInThreads(Records(engine), database.pool_size)
+        await records.open()
     except (DatabaseError, ValueError) as error:
         raise ConfigurationError(f"{error}.".replace("..", ".")) from None
-    return Accounts(Records(engine), policy, tokens, session_age=settings.session_max_age, threads=database.pool_size)
+    return Accounts(records, policy, tokens, session_age=settings.session_max_age)

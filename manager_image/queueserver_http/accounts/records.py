@@ -8,11 +8,12 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from queueserver_http.accounts.model import Account, FoundKey, hashed
+from queueserver_http.database.engine import prepare
 from queueserver_http.database.tables import ApiKeyRow, IdentityRow, PrincipalRow, SessionRow
 
 _ACTIVITY_S = 60.0
@@ -24,6 +25,17 @@ class Records:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.place = engine.url.render_as_string()
+        """The uri without its password."""
+
+    def prepare(self) -> None:
+        """Bring the tables up to date; raises `DatabaseError`."""
+        prepare(self._engine)
+
+    def check(self) -> None:
+        """Raise whatever a statement would."""
+        with self._engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
 
     # Principals -------------------------------------------------------------------------------------------------
 

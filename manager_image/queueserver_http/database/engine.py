@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.pool import QueuePool
 
 from queueserver_http.database.tables import REVISION, VERSION_TABLE
@@ -22,16 +23,33 @@ _LOCK = 0x71736D67
 _BUSY_S = 10
 """Seconds that a statement waits for another process that writes to the same SQLite file."""
 
-_CONNECT_S = 10
-"""Seconds for a connection to PostgreSQL."""
+_CONNECTION_OF_POSTGRESQL = {
+    "connect_timeout": 10,
+    # A machine that lost its power closes no connection: without these a statement would wait for a quarter of an hour.
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+"""Seconds, but for the one that libpq takes in milliseconds; what the uri says itself comes first."""
+
+_REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied", "not permitted")
+"""What PostgreSQL says to a connection that it will never take; libpq tells no code of an error so early."""
+
+AWAY = (OperationalError, InterfaceError, NoConnectionInTime)
+"""What a statement raises when the database is away, or busy for too long."""
 
 
 class DatabaseError(ValueError):
     """A database that cannot be used; the text is a sentence and holds no password."""
 
 
-def open_database(uri: str, *, pool_size: int = 5, pre_ping: bool = True) -> Engine:
-    """The database with up-to-date tables; raises `DatabaseError`."""
+class DatabaseAway(DatabaseError):
+    """A database that cannot be reached now, and may be at another time."""
+
+
+def make_engine(uri: str, *, pool_size: int = 5, pre_ping: bool = True) -> Engine:
+    """The database, not connected to yet; raises `DatabaseError`."""
     url = _url(uri)
     try:
         engine = create_engine(
@@ -42,14 +60,29 @@ def open_database(uri: str, *, pool_size: int = 5, pre_ping: bool = True) -> Eng
             pool_pre_ping=pre_ping,
             connect_args=_arguments(url),
         )
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
+    except (SQLAlchemyError, ImportError) as error:
+        raise DatabaseError(_sentence(url, error)) from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def prepare(engine: Engine) -> None:
+    """Bring the tables up to date; raises `DatabaseError`, which is `DatabaseAway` where waiting may help."""
+    try:
         with engine.begin() as connection:
             migrate(connection)
-    except (SQLAlchemyError, ImportError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise DatabaseError(f"The database {url.render_as_string()} cannot be used: {reason}") from None
-    return engine
+    except SQLAlchemyError as error:
+        sentence = _sentence(engine.url, error)
+        away = engine.dialect.name == "postgresql" and isinstance(error, AWAY)
+        if away and not any(words in sentence for words in _REFUSALS):
+            raise DatabaseAway(sentence) from None
+        raise DatabaseError(sentence) from None
+
+
+def reason(error: Exception) -> str:
+    """What a driver says of an error, in one line."""
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 
 def migrate(connection: Connection) -> None:
@@ -104,10 +137,16 @@ def _url(uri: str) -> URL:
     return url
 
 
+def _sentence(url: URL, error: Exception) -> str:
+    return f"The database {url.render_as_string()} cannot be used: {reason(error)}"
+
+
 def _arguments(url: URL) -> dict[str, Any]:
     if url.drivername == "sqlite":
         return {"timeout": _BUSY_S, "check_same_thread": False}
-    return {"connect_timeout": _CONNECT_S} if url.drivername == "postgresql+psycopg" else {}
+    if url.drivername != "postgresql+psycopg":
+        return {}
+    return {name: value for name, value in _CONNECTION_OF_POSTGRESQL.items() if name not in url.query}
 
 
 def _in_memory(url: URL) -> bool:

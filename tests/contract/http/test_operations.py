@@ -71,7 +71,8 @@ def test_every_operation_of_the_contract_has_a_route() -> None:
 def test_every_route_has_a_scope_that_exists_or_is_open_on_purpose() -> None:
     open_paths = {route.path for route in HTTP_ROUTES if route.scope == PUBLIC}
     assert open_paths == {
-        *("/openapi.json", "/docs", "/healthz", "/readyz", "/api/auth/logout", "/api/auth/session/refresh"),
+        *("/openapi.json", "/docs", "/healthz", "/startupz", "/readyz", "/api/auth/logout"),
+        "/api/auth/session/refresh",
         *("/api/auth/provider/{provider}/token", "/api/auth/provider/{provider}/code"),
     }
     for route in (*HTTP_ROUTES, *WEBSOCKET_ROUTES):

@@ -15,7 +15,8 @@ import pytest
 
 from api_server import ApiServer, running_api_server
 from contract_manager import ContractManager
-from identity_providers import OpenIdProvider, running_postgres, running_slapd
+from identity_providers import OpenIdProvider, running_slapd
+from postgres_server import PostgresServer
 from running_http_server import KEY, RunningHttpServer
 from saml_provider import SamlProvider
 
@@ -48,8 +49,8 @@ def log_in(server: RunningHttpServer, name: str, password: str) -> httpx.Respons
 def test_several_servers_share_accounts_in_postgresql(
     start_server: Start, manager_with_environment: ContractManager
 ) -> None:
-    with running_postgres() as uri:
-        settings = configuration("DummyAuthenticator", {}, database={"uri": uri})
+    with PostgresServer() as postgres:
+        settings = configuration("DummyAuthenticator", {}, database={"uri": postgres.uri})
         with ThreadPoolExecutor(3) as together:  # all of them make the tables
             servers = list(
                 together.map(lambda _: start_server(manager_with_environment, configuration=settings), range(3))

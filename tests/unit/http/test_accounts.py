@@ -12,8 +12,9 @@ import pytest
 from queueserver_http.access.policies import DictionaryAPIAccessControl
 from queueserver_http.accounts.accounts import Accounts
 from queueserver_http.accounts.records import Records
+from queueserver_http.accounts.threads import RecordsInThreads
 from queueserver_http.accounts.tokens import Tokens
-from queueserver_http.database.engine import open_database
+from queueserver_http.database.engine import make_engine
 
 
 @pytest.mark.row("http-api", "expired sessions are purged again and again")
@@ -29,10 +30,11 @@ def test_expired_sessions_are_deleted_whenever_there_are_some(tmp_path: Path) ->
         return int(count)
 
     async def run() -> None:
-        engine = open_database(f"sqlite:///{file}", pool_size=2, pre_ping=True)
+        records = RecordsInThreads(Records(make_engine(f"sqlite:///{file}")), threads=2, purge_period=0.02)
+        await records.open()
         policy = DictionaryAPIAccessControl(users={"bob": {"roles": ["user"]}})
         tokens = Tokens(["a key of this test"], 900, 900)
-        accounts = Accounts(Records(engine), policy, tokens, session_age=0.2, threads=2, purge_period=0.02)
+        accounts = Accounts(records, policy, tokens, session_age=0.2)
         for _ in range(2):
             assert (await accounts.log_in("toy", "bob"))["refresh_token"]
             deadline = time.monotonic() + 20

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
-from queueserver_http.database.engine import DatabaseError, migrations, open_database
+from process_table import free_ports
+from queueserver_http.database.engine import DatabaseAway, DatabaseError, make_engine, migrations, prepare
 from queueserver_http.database.tables import REVISION, VERSION_TABLE
 
 OPEN = """
 import sys
-from queueserver_http.database.engine import open_database
-open_database(sys.argv[1]).dispose()
+from queueserver_http.database.engine import make_engine, prepare
+prepare(make_engine(sys.argv[1]))
 print("alembic" in sys.modules)
 """
 
@@ -35,10 +36,26 @@ def test_the_migrations_are_loaded_only_where_there_is_something_to_do(tmp_path:
 
 def test_a_database_of_a_newer_server_is_refused_with_a_sentence(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/a.sqlite"
-    open_database(uri).dispose()
+    engine = make_engine(uri)
+    prepare(engine)
+    engine.dispose()
     database = sqlite3.connect(tmp_path / "a.sqlite")
     database.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     database.commit()
     database.close()
     with pytest.raises(DatabaseError, match="changed by a newer version of this server"):
-        open_database(uri)
+        prepare(engine)
+    engine.dispose()
+
+
+def test_a_postgresql_that_nobody_reaches_is_away_and_the_sentence_holds_no_password() -> None:
+    [port] = free_ports(1)
+    with pytest.raises(DatabaseAway, match=f"The database postgresql.*{port}.* cannot be used: ") as caught:
+        prepare(make_engine(f"postgresql://tester:secret@127.0.0.1:{port}/accounts"))
+    assert "secret" not in str(caught.value)
+
+
+def test_what_the_uri_says_of_the_connection_comes_first(tmp_path: Path) -> None:
+    engine = make_engine("postgresql://tester@127.0.0.1/accounts?connect_timeout=2")
+    _, arguments = engine.dialect.create_connect_args(engine.url)
+    assert arguments["connect_timeout"] == "2"

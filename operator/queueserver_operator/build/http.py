@@ -50,6 +50,8 @@ _DATABASE_DIR = "/etc/queueserver/database"
 _DATA_DIR = "/var/lib/queueserver"
 _TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 _PORT = "http"
+_LEAVING_S = 5
+"""Seconds for which a server that is to end answers on, until nobody is led to it any more."""
 
 
 def http_image(spec: QueueServerSpec, http: HttpSpec, options: Options) -> str:
@@ -216,11 +218,14 @@ def _container(spec: QueueServerSpec, http: HttpSpec, options: Options) -> dict[
             *({**mount, "mountPath": path} for path, mount in mounts.items()),
             *(dict(mount) for mount in settings.volume_mounts),
         ],
-        # Also without its manager a server is to be found: it tells its clients when to come again.
+        # Also when its manager or its database goes away a server is to be found: it tells its clients when to come
+        # again, and tokens need no database. A new one that has not reached the database replaces no other.
         "startupProbe": http_probe("/healthz", _PORT, period=1, failures=60),
         "livenessProbe": http_probe("/healthz", _PORT, period=10, failures=6),
-        "readinessProbe": http_probe("/healthz", _PORT, period=5, failures=2),
+        "readinessProbe": http_probe("/startupz", _PORT, period=5, failures=2),
     }
+    if http.replicas > 1:
+        container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(_LEAVING_S)]}}}
     return {key: value for key, value in container.items() if value not in ([], {})}
 
 

@@ -13,7 +13,7 @@ from queueserver_operator.decisions.children import child_chains, refused_child,
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.deletion import deletion
 from queueserver_operator.decisions.environment import environment_chain, environment_state, orphan_state
-from queueserver_operator.decisions.http_server import http_conditions
+from queueserver_operator.decisions.http_server import http_conditions, http_requeue
 from queueserver_operator.decisions.keys import key_trouble, missing_keys
 from queueserver_operator.decisions.locks import released_locks
 from queueserver_operator.decisions.manager_pod import manager_cause, roll
@@ -63,7 +63,8 @@ def decide(observed: Observed, options: Options, now: float) -> Plan:
         *verdict.chains,
         queue_server_status(context, verdict.phase, verdict.ready, verdict.cause, conditions, states),
     )
-    requeue = earliest(verdict.requeue, _LOOK_AGAIN if http else None, *(state.requeue for _, state in states))
+    http_pause = _LOOK_AGAIN if http else http_requeue(context)
+    requeue = earliest(verdict.requeue, http_pause, *(state.requeue for _, state in states))
     return Plan(tuple(chain for chain in chains if chain), requeue)
 
 

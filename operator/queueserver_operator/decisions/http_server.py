@@ -13,12 +13,16 @@ from queueserver_operator.build.small import key_secret
 from queueserver_operator.conditions import HTTP_UNAVAILABLE, ROLLOUT_PENDING, Cause, Condition, Trouble
 from queueserver_operator.decisions.context import Context
 from queueserver_operator.decisions.pod_trouble import pod_trouble
+from queueserver_operator.decisions.state import earliest
 from queueserver_operator.http_spec import HttpSpec
 from queueserver_operator.model import Chain, CreateKeys, CreateOnly
 from queueserver_operator.observed import Pod
 
 KINDS = ("Deployment", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy")
 """Kinds of the objects that go when no HTTP server is wanted any more."""
+
+_DATABASE_PATIENCE = 30.0
+"""Seconds that a new server has to reach an external database before it is said that it does not."""
 
 
 def wanted_http_objects(context: Context, replicas: int) -> Iterator[dict[str, Any]]:
@@ -51,6 +55,14 @@ def http_conditions(context: Context) -> tuple[Condition, ...]:
         return (Condition(HTTP_UNAVAILABLE, True, trouble),)
     message = f"The HTTP server runs with earlier settings. {trouble.message}"
     return (Condition(ROLLOUT_PENDING, True, Cause(trouble.reason, message)),)
+
+
+def http_requeue(context: Context) -> float | None:
+    """Seconds after which a server that is not ready yet is looked at again: no watch tells that time has passed."""
+    if context.http is None or not context.http.uri_secret:
+        return None
+    left = [pod.created_at + _DATABASE_PATIENCE - context.now for pod in _living(context) if not _serves(pod)]
+    return earliest(*(seconds for seconds in left if seconds > 0))
 
 
 def belongs_to_http(queue_server: str, kind: str, name: str) -> bool:
@@ -103,8 +115,22 @@ def _named_secrets(http: HttpSpec) -> Iterator[tuple[str, str]]:
 def _trouble_of_pods(context: Context) -> Trouble | None:
     """The first trouble of a pod that does not serve."""
     waiting = [pod for pod in _living(context) if not _serves(pod)]
-    troubles = (pod_trouble(pod, context.observed, context.now) for pod in waiting)
+    troubles = (pod_trouble(pod, context.observed, context.now) or _database_trouble(context, pod) for pod in waiting)
     return next((trouble for trouble in troubles if trouble is not None), None)
+
+
+def _database_trouble(context: Context, pod: Pod) -> Trouble | None:
+    """A server that runs and has not reached its external database since its start; once it has, it stays ready."""
+    secret = context.http.uri_secret if context.http is not None else ""
+    container = pod.container(names.HTTP_CONTAINER)
+    running = container is not None and container.phase == "running"
+    if not secret or not running or context.now - pod.created_at < _DATABASE_PATIENCE:
+        return None
+    message = (
+        f"Pod {pod.name} waits for the database whose address is in the Secret {secret}. Its log tells what keeps it "
+        "from there; it goes on by itself as soon as the database answers."
+    )
+    return Trouble("DatabaseAway", message)
 
 
 def _living(context: Context) -> list[Pod]:

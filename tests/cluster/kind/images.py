@@ -85,6 +85,13 @@ IMAGES = (
         built_on=(("MANAGER_IMAGE", "manager"),),
         context="tests/cluster/images/next-release",
     ),
+    ProjectImage(
+        "postgresql",
+        "tests/cluster/images/postgresql/Dockerfile",
+        ("tests/cluster/images/postgresql",),
+        "30 s",
+        context="tests/cluster/images/postgresql",
+    ),
 )
 
 

@@ -45,13 +45,14 @@ def test_the_same_tree_has_the_same_names_wherever_it_lies(tree: Path):
         ("manager_image/queueserver_manager/service.py", {"manager", "client", "next-release"}),
         ("operator/queueserver_operator/decide.py", {"operator"}),
         ("worker_image/queueserver_worker/__main__.py", {"worker", "beamline"}),
-        ("common/queueserver_common/cluster.py", {image.name for image in IMAGES}),
-        ("sim_profile/00-devices.py", {image.name for image in IMAGES} - {"operator"}),
+        ("common/queueserver_common/cluster.py", {image.name for image in IMAGES} - {"postgresql"}),
+        ("sim_profile/00-devices.py", {image.name for image in IMAGES} - {"operator", "postgresql"}),
         ("requirements/operator.txt", {"operator"}),
         ("requirements/client.txt", {"client"}),
         ("Dockerfile.worker", {"worker", "beamline"}),
         ("tests/cluster/images/beamline/startup/00-beamline.py", {"beamline"}),
         ("tests/cluster/images/next-release/Dockerfile", {"next-release"}),
+        ("tests/cluster/images/postgresql/Dockerfile", {"postgresql"}),
     ],
 )
 def test_a_change_renames_the_images_that_hold_it(tree: Path, file: str, images: set[str]):

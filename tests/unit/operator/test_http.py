@@ -232,6 +232,48 @@ def test_new_settings_that_fail_are_told_while_the_server_before_them_answers_on
     assert some.condition("Ready")[0] == "True"
 
 
+EXTERNAL: dict[str, Any] = {"database": {"uriSecret": {"name": "accounts"}}, "replicas": 2}
+
+
+def with_external_database() -> World:
+    some = world(http=EXTERNAL)
+    some.put("Secret", "accounts", {"data": {"uri": ""}})
+    some.settle()
+    some.start_manager()
+    some.manager_says()
+    return some
+
+
+def test_a_server_that_waits_for_its_database_is_told_after_a_while_and_looked_at_again_in_time():
+    some = with_external_database()
+    run_server(some, ready=False)
+    some.settle()
+    assert some.condition("HttpUnavailable") == ("", "", "")
+    pause = some.plan().requeue
+    assert pause is not None
+    assert pause <= 30
+    some.now += 31
+    some.settle()
+    status, reason, message = some.condition("HttpUnavailable")
+    assert (status, reason) == ("True", "DatabaseAway")
+    assert "Secret accounts" in message
+    assert some.condition("Ready")[0] == "True"
+    run_server(some)
+    some.settle()
+    assert some.condition("HttpUnavailable") == ("", "", "")
+
+
+def test_of_several_servers_one_that_is_to_end_answers_until_nobody_is_led_to_it():
+    assert server(with_external_database())["lifecycle"] == {"preStop": {"exec": {"command": ["sleep", "5"]}}}
+    assert "lifecycle" not in server(with_http())
+
+
+def test_a_server_replaces_another_only_when_it_has_reached_its_database():
+    container = server(with_external_database())
+    assert container["readinessProbe"]["httpGet"]["path"] == "/startupz"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
 def test_a_manifest_that_is_refused_concerns_the_http_server_alone():
     some = with_http()
     some.start_manager()

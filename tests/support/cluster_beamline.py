@@ -116,6 +116,8 @@ class Beamline:
         """Change the environment, and wait until the operator knows it: the next opening is made of it."""
         self._apply(**{**self._base, "environment": self.environment_with(**environment)})
         self.wait_observed()
+        if not self.environments():
+            self.wait_manager_replaced()
 
     def wait_observed(self) -> None:
         """Wait until the operator knows the specification as it is now."""
@@ -125,6 +127,23 @@ class Beamline:
             return bool(found) and found["status"]["observedGeneration"] >= found["metadata"]["generation"]
 
         wait_until(observed, "the operator has seen the specification", DEADLINE)
+
+    def wait_manager_replaced(self) -> None:
+        """Wait until the manager that runs is the one that the specification asks for: another loses requests."""
+
+        def replaced() -> bool:
+            stateful_set = self.cluster.get("statefulset", self.manager_pod.removesuffix("-0"))
+            pod = self.cluster.get("pod", self.manager_pod)
+            if stateful_set is None or pod is None or "deletionTimestamp" in pod["metadata"]:
+                return False
+            state = stateful_set["status"]
+            return bool(
+                state["observedGeneration"] >= stateful_set["metadata"]["generation"]
+                and state["updateRevision"] == pod["metadata"]["labels"]["controller-revision-hash"]
+                and all(one["ready"] for one in pod["status"].get("containerStatuses", [{"ready": False}]))
+            )
+
+        wait_until(replaced, "the manager is the one that was asked for", 2 * DEADLINE)
 
     def environment_with(self, **fields: Any) -> dict[str, Any]:
         """The field `environment` of the specification with more in it."""
@@ -163,6 +182,7 @@ class Beamline:
         wait_until(lambda: not self.environments(), "no environment is left", DEADLINE)
         self.cluster("delete", "events", "--all")
         self.wait_observed()
+        self.wait_manager_replaced()
         self.wait_ready()
         self._old_diary = True
 
@@ -313,7 +333,7 @@ class Beamline:
         return "", "", ""
 
     def ended_at(self, pod: str, container: str) -> float:
-        """Time at which a container ended, in whole seconds since the epoch; 0.0 when its pod is gone."""
+        """Time at which a container ended, in whole seconds since the epoch; 0.0 when nobody knows it any more."""
         return self._time_of(pod, container, "terminated", "finishedAt")
 
     def started_at(self, pod: str, container: str) -> float:
@@ -323,8 +343,9 @@ class Beamline:
     def _time_of(self, pod: str, container: str, state: str, moment: str) -> float:
         found = self.cluster.get("pod", pod) or {"status": {}}
         for one in found["status"].get("containerStatuses", []):
-            if one["name"] == container and state in one["state"]:
-                return since_epoch(one["state"][state][moment])
+            # A kubelet that finds no container any more says that it terminated, and no time.
+            if one["name"] == container and (found_time := one["state"].get(state, {}).get(moment)):
+                return since_epoch(found_time)
         return 0.0
 
     def told_at(self, environment: str, condition: str) -> float:

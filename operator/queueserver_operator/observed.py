@@ -79,6 +79,8 @@ class Pod:
     node: str = ""
     created_at: float = 0.0
     deleting: bool = False
+    grace: int = 30
+    """Seconds from the request to end until its processes are killed."""
     gated: bool = False
     """It has a scheduling gate: it has never run."""
     gone: bool = False

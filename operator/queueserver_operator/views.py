@@ -75,6 +75,7 @@ def pod(body: Body, *, gone: bool = False) -> views.Pod:
         node=text(body, "spec", "nodeName"),
         created_at=seconds(body, "metadata", "creationTimestamp"),
         deleting=_deleting(body),
+        grace=integer(body, "spec", "terminationGracePeriodSeconds", default=30),
         gated=bool(elements(body, "spec", "schedulingGates")),
         gone=gone,
         scheduled=text(scheduled, "status") == "True" or bool(text(body, "spec", "nodeName")),

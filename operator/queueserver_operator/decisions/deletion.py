@@ -40,7 +40,9 @@ def deletion(context: Context) -> Deletion:
     )
     waiting = _waiting_for(context)
     started = seconds(spec.raw, "metadata", "deletionTimestamp") or context.now
-    left = started + spec.environment.pod.termination_grace + MARGIN - context.now
+    # A worker that was made from an earlier specification has the grace of that one.
+    graces = (pod.grace for pod in observed.worker_pods if not pod.gone)
+    left = started + max([spec.environment.pod.termination_grace, *graces]) + MARGIN - context.now
     if waiting and left > 0:
         return Deletion(Cause("Deleting", f"The deletion waits for {waiting}."), chains, False, min(left, 5.0))
     finish: list[Action] = [*_data(context)] if spec.storage.delete else []

@@ -296,6 +296,20 @@ def test_rule_03_the_wait_of_the_finalizer_ends_after_grace_and_ten_seconds():
     assert some.leases() == {}
 
 
+def test_rule_03_the_wait_of_the_finalizer_is_that_of_the_worker_which_runs():
+    some = world(environment={**SIMULATED["environment"], "terminationGracePeriodSeconds": 300})
+    some.opened()
+    some.change_template(terminationGracePeriodSeconds=30)
+    some.delete_queue_server()
+    some.settle()
+    some.now = START + 309
+    some.settle()
+    assert some.names("QueueServer") == ["q"]
+    some.now = START + 310
+    some.settle()
+    assert some.names("QueueServer") == []
+
+
 def test_rule_03_a_deletion_makes_nothing():
     some = world()
     some.opened()

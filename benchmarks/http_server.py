@@ -23,6 +23,23 @@ from benchmarks.servers import Server, free_port
 from benchmarks.wire import RequestFailedError
 
 KEY = "keyofthebenchmark"
+_USER = "operator"
+_ACCOUNTS = {
+    "authentication": {
+        "providers": [
+            {
+                "provider": "site",
+                "authenticator": "bluesky_httpserver.authenticators:DictionaryAuthenticator",
+                "args": {"users_to_passwords": {_USER: KEY}},
+            }
+        ],
+        "secret_keys": ["a key of the benchmark that signs tokens"],
+    },
+    "api_access": {
+        "policy": "bluesky_httpserver.authorization:DictionaryAPIAccessControl",
+        "args": {"users": {_USER: {"roles": ["admin", "expert"]}}},
+    },
+}
 _START_TIMEOUT = 60.0
 _TIMEOUT = 120.0
 
@@ -43,8 +60,11 @@ class HttpServer:
 
 
 @contextmanager
-def serving(server: Server, programs: Path) -> Iterator[HttpServer]:
-    """Start the HTTP server of a side for one of its queue servers."""
+def serving(server: Server, programs: Path, *, accounts: bool = False) -> Iterator[HttpServer]:
+    """Start the HTTP server of a side for one of its queue servers; with `accounts`, which only ours has here.
+
+    Accounts are a database, a user with a password, and somebody who has logged in.
+    """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="qs-bench-http-", ignore_cleanup_errors=True) as name:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "QSERVER"))}
@@ -55,10 +75,14 @@ def serving(server: Server, programs: Path) -> Iterator[HttpServer]:
             "QSERVER_HTTP_SERVER_SINGLE_USER_API_KEY": KEY,
         }
         command = [str(programs / "start-bluesky-httpserver"), "--host=127.0.0.1", f"--port={port}"]
+        if accounts:
+            (Path(name) / "accounts.yml").write_text(json.dumps(_ACCOUNTS))
+            command.append(f"--config_path={name}/accounts.yml")
         with (Path(name) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=name)
         try:
-            _await_answer(port, process, Path(name) / "log")
+            first = _LOG_IN if accounts else request("GET", "/api/status")
+            _await_answer(port, process, Path(name) / "log", first)
             yield HttpServer(server.side, port, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -75,6 +99,13 @@ def request(verb: str, path: str, body: dict[str, Any] | None = None) -> bytes:
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
     return head.encode() + b"\r\n" + content
+
+
+_FORM = f"username={_USER}&password={KEY}".encode()
+_LOG_IN = (
+    b"POST /api/auth/provider/site/token HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%b"
+) % (len(_FORM), _FORM)
 
 
 class Connection:
@@ -144,11 +175,11 @@ def rate(port: int, message: bytes, connections: int, seconds: float) -> float:
         return answered / (time.perf_counter() - start)
 
 
-def _await_answer(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _await_answer(port: int, process: subprocess.Popen[bytes], log: Path, first: bytes) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, RequestFailedError), Connection(port) as client:
-            client.ask(request("GET", "/api/status"))
+            client.ask(first)
             return
         time.sleep(0.05)
     tail = log.read_text(errors="replace")[-2000:]

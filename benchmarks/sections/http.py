@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from benchmarks.bench import Bench
 from benchmarks.http_server import Connection, HttpServer, rate, request, serving
+from benchmarks.samples import Side
 from benchmarks.wire import USER, Client, plan
 
 LENGTH = 10_000
@@ -24,6 +25,10 @@ def measure(bench: Bench) -> None:
             http = stack.enter_context(serving(server, bench.programs[server.side]))
             server.settle()
             bench.samples.add("http.memory", server.side, http.resident_mb)
+            if server.side is Side.OURS:
+                with serving(server, bench.programs[server.side], accounts=True) as with_accounts:
+                    server.settle()
+                    bench.samples.add("http.memory.accounts", server.side, with_accounts.resident_mb)
             sides.append((http, stack.enter_context(Client(server.address))))
         for _ in bench.rounds(8):
             for http, manager in sides:

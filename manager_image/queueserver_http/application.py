@@ -1,20 +1,19 @@
-"""The FastAPI application: what a server consists of, and its beginning and end."""
+"""The ASGI application: what a server consists of, and its beginning and end."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from queueserver_common import __version__
 from queueserver_http.access.policies import AccessPolicy
 from queueserver_http.access_log import AccessLog
 from queueserver_http.auth_handlers import AuthHandlers
@@ -22,7 +21,6 @@ from queueserver_http.class_names import make
 from queueserver_http.configuration import Configuration, KubernetesSection, ZmqSection
 from queueserver_http.configuration_sources import ConfigurationError
 from queueserver_http.console_handlers import ConsoleHandlers
-from queueserver_http.custom import custom_routers, include
 from queueserver_http.envelope import Envelope, Limits
 from queueserver_http.figures import Figures
 from queueserver_http.guard import Guard
@@ -31,7 +29,6 @@ from queueserver_http.legacy import LEGACY_ROUTES, LegacyHandlers
 from queueserver_http.limits import FailedLogins
 from queueserver_http.manager_client import ManagerClient
 from queueserver_http.manager_handlers import ManagerHandlers
-from queueserver_http.openapi import DESCRIPTION
 from queueserver_http.operating_handlers import OperatingHandlers
 from queueserver_http.registration import add_error_handlers, add_routes, add_websockets
 from queueserver_http.routes import HTTP_ROUTES
@@ -43,6 +40,7 @@ from queueserver_http.websockets import Websockets
 
 if TYPE_CHECKING:  # what few servers need is imported where it is used: it takes memory
     from queueserver_http.accounts.accounts import Accounts
+    from queueserver_http.custom import CustomRouters
     from queueserver_http.token_review import TokenReview
 
 STARTED = "Bluesky HTTP Server started successfully"
@@ -76,7 +74,7 @@ class Application:
             raise ConfigurationError("authentication/providers: two providers have the same name.")
         server = configuration.server_configuration
         self.modules = [_module(name) for name in server.custom_modules]
-        self.routers = custom_routers(server.custom_routers)
+        self.site = _site(server.custom_routers)
         self.single_user_key = ""
         """The key of a server without providers; made here when none is configured."""
         if not configuration.accounts:
@@ -85,18 +83,11 @@ class Application:
         self.asgi = self._asgi()
         self._running: _Running | None = None
 
-    def _asgi(self) -> FastAPI:
+    def _asgi(self) -> Starlette:
         """The application with what surrounds its routes; they come when the server starts and has its sockets."""
         configuration, server = self.configuration, self.configuration.server_configuration
-        application = FastAPI(
-            title="Bluesky queue server",
-            version=__version__,
-            description=DESCRIPTION,
-            lifespan=self._lifespan,
-            openapi_url=None,  # /openapi.json and /docs are routes of the table
-            redirect_slashes=False,
-        )
-        application.state.authenticators = self.authenticators
+        application = self.site.application(self._lifespan) if self.site else Starlette(lifespan=self._lifespan)
+        application.router.redirect_slashes = False
         add_error_handlers(application)
         if origins := configuration.allow_origins:
             application.add_middleware(
@@ -115,7 +106,7 @@ class Application:
         return application
 
     @asynccontextmanager
-    async def _lifespan(self, application: FastAPI) -> AsyncIterator[None]:
+    async def _lifespan(self, application: Starlette) -> AsyncIterator[None]:
         await self.policy.start()
         self._running = _Running(self, await _accounts(self))
         _log.info(STARTED)
@@ -179,14 +170,12 @@ class _Running:
         routes = (*HTTP_ROUTES, *(LEGACY_ROUTES if server.legacy_endpoints else ()))
         guard = Guard(identity, application.figures)
         metrics = configuration.metrics.prometheus
-        operations = (
+        handlers = (
             manager,
             LegacyHandlers(manager),
             ConsoleHandlers(self._console),
             UploadHandlers(manager, application.modules),
-        )
-        endpoints = (
-            AuthHandlers(identity, accounts, FailedLogins()),
+            AuthHandlers(identity, application.authenticators, accounts, FailedLogins()),
             OperatingHandlers(
                 self._status_cache,
                 accounts,
@@ -195,11 +184,12 @@ class _Running:
                 stopping=lambda: self._stopping,
             ),
         )
-        add_routes(application.asgi, routes, guard, operations=operations, endpoints=endpoints)
+        add_routes(application.asgi, routes, guard, handlers)
         statuses = self._statuses.messages
         streams = {"console": self._console.messages, "status": statuses, "info": statuses}
         add_websockets(application.asgi, self.websockets, streams)
-        include(application.asgi, application.routers, guard)
+        if application.site:
+            application.site.include(application.asgi, guard)
 
     def _on_status(self, payload: bytes) -> None:
         self._status_cache.changed()
@@ -229,6 +219,15 @@ class _Running:
         if self._token_review is not None:
             await self._token_review.close()
         await self._policy.close()
+
+
+def _site(routers: Sequence[str]) -> CustomRouters | None:
+    """What a site adds, which is written with FastAPI."""
+    if not routers:
+        return None
+    from queueserver_http.custom import CustomRouters
+
+    return CustomRouters(routers)
 
 
 def _token_review(settings: KubernetesSection, roles: dict[str, frozenset[str]]) -> TokenReview | None:

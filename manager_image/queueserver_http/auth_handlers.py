@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, Form, Query, Request, Response
-from fastapi.responses import RedirectResponse
-from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
-from queueserver_http.accounts.model import NewKey
+from queueserver_http.accounts.model import NewKey, Refresh
 from queueserver_http.authenticators.external import ExternalAuthenticator
 from queueserver_http.authenticators.passwords import AnyAuthenticator, PasswordAuthenticator
 from queueserver_http.credentials import Kind, delete_cookies, presented
-from queueserver_http.errors import bad_request, not_found, unauthorized
+from queueserver_http.errors import bad_request, not_found, unauthorized, unprocessable
 from queueserver_http.forms import read_form
-from queueserver_http.guard import Requester
+from queueserver_http.guard import principal_of
 from queueserver_http.identity import Identity
 from queueserver_http.limits import FailedLogins
+from queueserver_http.models import read_model
+from queueserver_http.parameters import read_parameters
 from queueserver_http.principal import Principal
+from queueserver_http.replies import json_reply
+from queueserver_http.routes import Route
 
 if TYPE_CHECKING:  # a server with a single user does without the packages for tokens
     from queueserver_http.accounts.accounts import Accounts
@@ -28,23 +32,7 @@ _NO_ACCOUNTS = (
 )
 _OK = {"success": True, "msg": ""}
 _LONGEST_CREDENTIAL = 4096
-
-
-class Refresh(BaseModel):
-    """What new tokens are made for."""
-
-    refresh_token: str
-
-
-async def _authenticator(request: Request, provider: str) -> AnyAuthenticator:
-    """The provider that the path names; raises 404."""
-    authenticators: dict[str, AnyAuthenticator] = request.app.state.authenticators
-    if provider not in authenticators:
-        raise not_found(f"No authentication provider {provider!r}.")
-    return authenticators[provider]
-
-
-Provider = Annotated[AnyAuthenticator, Depends(_authenticator)]
+_FIRST = 8
 
 
 def _address(request: Request) -> str:
@@ -53,10 +41,20 @@ def _address(request: Request) -> str:
 
 
 class AuthHandlers:
-    """`accounts` is None in a server without providers: what needs a database is refused with a sentence."""
+    """Each takes a request that is admitted to the route.
 
-    def __init__(self, identity: Identity, accounts: Accounts | None, failed_logins: FailedLogins) -> None:
+    `accounts` is None in a server without providers: what needs a database is refused with a sentence.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        authenticators: Mapping[str, AnyAuthenticator],
+        accounts: Accounts | None,
+        failed_logins: FailedLogins,
+    ) -> None:
         self._identity = identity
+        self._authenticators = authenticators
         self._accounts_or_none = accounts
         self._failed_logins = failed_logins
 
@@ -66,17 +64,22 @@ class AuthHandlers:
             raise bad_request(_NO_ACCOUNTS)
         return self._accounts_or_none
 
+    def _provider(self, request: Request) -> tuple[str, AnyAuthenticator]:
+        """The provider that the path names; raises 404."""
+        name = request.path_params["provider"]
+        if name not in self._authenticators:
+            raise not_found(f"No authentication provider {name!r}.")
+        return name, self._authenticators[name]
+
     # Logging in and out -----------------------------------------------------------------------------------------
 
-    async def login(
-        self,
-        request: Request,
-        provider: str,
-        authenticator: Provider,
-        username: Annotated[str, Form(min_length=1)],
-        password: Annotated[str, Form(min_length=1)],
-    ) -> dict[str, Any]:
+    async def login(self, request: Request, route: Route) -> Response:
         """Tokens for a user name and a password."""
+        provider, authenticator = self._provider(request)
+        form = await read_form(request)
+        username, password = form.get("username"), form.get("password")
+        if not isinstance(username, str) or not isinstance(password, str) or not username or not password:
+            raise unprocessable("The form must have the fields 'username' and 'password', neither of them empty.")
         if not isinstance(authenticator, PasswordAuthenticator):
             raise bad_request("This provider does not take passwords; use its path /code.")
         if max(len(username), len(password)) > _LONGEST_CREDENTIAL or "\0" in username + password:
@@ -89,10 +92,11 @@ class AuthHandlers:
             for attempt in attempts:
                 self._failed_logins.failed(attempt)
             raise unauthorized("Incorrect username or password")
-        return await self._accounts.log_in(provider, found)
+        return json_reply(await self._accounts.log_in(provider, found))
 
-    async def login_external(self, request: Request, provider: str, authenticator: Provider) -> Any:
+    async def login_external(self, request: Request, route: Route) -> Response:
         """Leave for an external provider, or tokens for the code that one came back with."""
+        provider, authenticator = self._provider(request)
         if not isinstance(authenticator, ExternalAuthenticator):
             raise bad_request("This provider takes passwords; use its path /token.")
         sent: dict[str, Any] = dict(request.query_params)
@@ -105,74 +109,80 @@ class AuthHandlers:
         if found is None:
             self._failed_logins.failed(_address(request))
             raise unauthorized("The provider did not confirm the login.")
-        return await self._accounts.log_in(provider, found)
+        return json_reply(await self._accounts.log_in(provider, found))
 
-    async def logout(self, response: Response) -> dict[str, Any]:
+    async def logout(self, request: Request, route: Route) -> Response:
         """Delete the cookies."""
-        delete_cookies(response)
-        return {}
+        reply = json_reply({})
+        delete_cookies(reply)
+        return reply
 
     # Sessions ---------------------------------------------------------------------------------------------------
 
-    async def session_refresh(self, sent: Refresh) -> dict[str, Any]:
+    async def session_refresh(self, request: Request, route: Route) -> Response:
         """New tokens for a refresh token."""
-        return await self._accounts.refresh(sent.refresh_token)
+        sent = await read_model(request, Refresh)
+        return json_reply(await self._accounts.refresh(sent.refresh_token))
 
-    async def session_revoke(self, session_id: str, requester: Requester) -> dict[str, Any]:
+    async def session_revoke(self, request: Request, route: Route) -> Response:
         """End a session of one's own."""
-        await self._accounts.revoke(session_id, requester)
-        return _OK
+        await self._accounts.revoke(request.path_params["session_id"], principal_of(request))
+        return json_reply(_OK)
 
-    async def ticket(self, requester: Requester) -> dict[str, Any]:
+    async def ticket(self, request: Request, route: Route) -> Response:
         """A ticket for one websocket."""
-        ticket, life = self._identity.new_ticket(requester)
-        return {"ticket": ticket, "expires_in": life}
+        ticket, life = self._identity.new_ticket(principal_of(request))
+        return json_reply({"ticket": ticket, "expires_in": life})
 
     # API keys ---------------------------------------------------------------------------------------------------
 
-    async def apikey_new(self, wanted: NewKey, requester: Requester) -> dict[str, Any]:
+    async def apikey_new(self, request: Request, route: Route) -> Response:
         """A key for oneself."""
-        return await self._accounts.new_key(requester, wanted)
+        return json_reply(await self._accounts.new_key(principal_of(request), await read_model(request, NewKey)))
 
-    async def apikey_info(self, request: Request, requester: Requester) -> dict[str, Any]:
+    async def apikey_info(self, request: Request, route: Route) -> Response:
         """What is known of the key of this request."""
         credentials = presented(request)
         if credentials.kind is not Kind.API_KEY:
             raise bad_request("The request was not made with an API key.")
         if self._accounts_or_none is None:
-            return _single_user_key(credentials.secret, requester)
-        return await self._accounts.key_info(credentials.secret)
+            return json_reply(_single_user_key(credentials.secret, principal_of(request)))
+        return json_reply(await self._accounts.key_info(credentials.secret))
 
-    async def apikey_delete(
-        self, first_eight: Annotated[str, Query(min_length=8, max_length=8)], requester: Requester
-    ) -> dict[str, Any]:
+    async def apikey_delete(self, request: Request, route: Route) -> Response:
         """Delete a key of one's own."""
-        await self._accounts.delete_key(requester, first_eight)
-        return _OK
+        first_eight = (await read_parameters(request, route)).get("first_eight")
+        if not isinstance(first_eight, str) or len(first_eight) != _FIRST:
+            raise unprocessable(f"'first_eight' must be the first {_FIRST} characters of the key.")
+        await self._accounts.delete_key(principal_of(request), first_eight)
+        return json_reply(_OK)
 
-    async def principal_apikey_new(self, uuid: str, wanted: NewKey) -> dict[str, Any]:
+    async def principal_apikey_new(self, request: Request, route: Route) -> Response:
         """A key for somebody else."""
-        return await self._accounts.new_key_for(uuid, wanted)
+        wanted = await read_model(request, NewKey)
+        return json_reply(await self._accounts.new_key_for(request.path_params["uuid"], wanted))
 
     # Principals -------------------------------------------------------------------------------------------------
 
-    async def principals(self) -> list[dict[str, Any]]:
+    async def principals(self, request: Request, route: Route) -> Response:
         """All principals."""
-        return await self._accounts.all_shown()
+        return json_reply(await self._accounts.all_shown())
 
-    async def principal(self, uuid: str) -> dict[str, Any]:
+    async def principal(self, request: Request, route: Route) -> Response:
         """One principal."""
-        return await self._accounts.shown(uuid)
+        return json_reply(await self._accounts.shown(request.path_params["uuid"]))
 
-    async def whoami(self, requester: Requester) -> dict[str, Any]:
+    async def whoami(self, request: Request, route: Route) -> Response:
         """The principal of this request."""
+        requester = principal_of(request)
         if requester.uuid is None or self._accounts_or_none is None:
-            return requester.shown()
-        return await self._accounts.shown(requester.uuid)
+            return json_reply(requester.shown())
+        return json_reply(await self._accounts.shown(requester.uuid))
 
-    async def scopes(self, requester: Requester) -> dict[str, Any]:
+    async def scopes(self, request: Request, route: Route) -> Response:
         """Roles and scopes of this request."""
-        return {"roles": sorted(requester.roles), "scopes": sorted(requester.scopes)}
+        requester = principal_of(request)
+        return json_reply({"roles": sorted(requester.roles), "scopes": sorted(requester.scopes)})
 
 
 def _single_user_key(secret: str, owner: Principal) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from fastapi import Request, Response
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from queueserver_http.errors import HttpError, bad_request
 

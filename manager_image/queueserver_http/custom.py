@@ -4,23 +4,35 @@ A module has a FastAPI router named `router`; its paths are below `/api`. Nobody
 a route that needs a scope says so:
 
     @router.get("/beam/current", dependencies=[requires("read:status")])
+
+Servers without such routers do not load FastAPI, which takes 12 MB.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.responses import Response
 
 from queueserver_http.configuration_sources import ConfigurationError
-from queueserver_http.guard import Guard, Requester, principal_of
+from queueserver_http.errors import error_reply
+from queueserver_http.guard import Guard, principal_of
 from queueserver_http.identity import check_scope
+from queueserver_http.models import refusal
+from queueserver_http.principal import Principal
 from queueserver_http.routes import AUTHENTICATED
 from queueserver_http.scopes import SCOPES
 
-__all__ = ["custom_routers", "include", "principal_of", "requires"]
+__all__ = ["CustomRouters", "principal_of", "requires"]
+
+Requester = Annotated[Principal, Depends(principal_of)]
+"""The principal, as a parameter of an endpoint."""
 
 
 def requires(scope: str) -> Any:
@@ -34,21 +46,39 @@ def requires(scope: str) -> Any:
     return Depends(check)
 
 
-def custom_routers(names: Sequence[str]) -> list[APIRouter]:
-    """The routers of these modules; raises `ConfigurationError`."""
-    routers = []
-    for name in names:
-        try:
-            router = importlib.import_module(name).router
-        except (ImportError, AttributeError) as error:
-            raise ConfigurationError(f"custom_routers: '{name}' cannot be used: {error}.") from None
-        if not isinstance(router, APIRouter):
-            raise ConfigurationError(f"custom_routers: 'router' of '{name}' must be a fastapi.APIRouter.")
-        routers.append(router)
-    return routers
+class CustomRouters:
+    """The routers of modules; raises `ConfigurationError` for one that has none."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._routers = [_router(name) for name in names]
+
+    def application(self, lifespan: Callable[[Any], AbstractAsyncContextManager[None]]) -> Starlette:
+        """An application that such routers can be added to. FastAPI describes their routes, the table all others."""
+        application = FastAPI(lifespan=lifespan, openapi_url=None)
+        application.add_exception_handler(RequestValidationError, _answer_invalid)
+        return application
+
+    def include(self, application: Starlette, guard: Guard) -> None:
+        """Add the routers to that application, behind credentials."""
+        assert isinstance(application, FastAPI)
+
+        async def admit(request: Request) -> None:
+            await guard.admit(request, AUTHENTICATED)
+
+        for router in self._routers:
+            application.include_router(router, prefix="/api", dependencies=[Depends(admit)])
 
 
-def include(application: FastAPI, routers: Sequence[APIRouter], guard: Guard) -> None:
-    """Add the routers, behind credentials."""
-    for router in routers:
-        application.include_router(router, prefix="/api", dependencies=[guard.admits(AUTHENTICATED)])
+def _router(name: str) -> APIRouter:
+    try:
+        router = importlib.import_module(name).router
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"custom_routers: '{name}' cannot be used: {error}.") from None
+    if not isinstance(router, APIRouter):
+        raise ConfigurationError(f"custom_routers: 'router' of '{name}' must be a fastapi.APIRouter.")
+    return router
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return error_reply(refusal(error.errors(), skip=1))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 
 class HttpError(HTTPException):
@@ -74,12 +74,3 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """The handler of errors that have a status code."""
     assert isinstance(error, HTTPException)
     return error_reply(error)
-
-
-async def answer_invalid(request: Request, error: Exception) -> Response:
-    """The handler of requests that do not fit the models: 400 for an unknown key, else 422; what was sent is secret."""
-    assert isinstance(error, RequestValidationError)
-    problems = error.errors()
-    unknown = any(one["type"] == "extra_forbidden" for one in problems)
-    sentences = [f"{'/'.join(map(str, one['loc'][1:])) or one['loc'][0]}: {one['msg']}" for one in problems]
-    return error_reply(HttpError(400 if unknown else 422, "; ".join(sentences)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastapi import Request
 from starlette.datastructures import FormData
+from starlette.requests import Request
 
 from queueserver_http.errors import bad_request
 

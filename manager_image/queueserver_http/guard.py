@@ -1,10 +1,8 @@
-"""Who may use a route: a dependency for each scope (http-api 3 and 5)."""
+"""Who may use a route (http-api 3 and 5)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from fastapi import Depends, Request
+from starlette.requests import Request
 
 from queueserver_http.credentials import Kind, check_csrf, keep_key_in_cookie, presented
 from queueserver_http.errors import HttpError
@@ -20,27 +18,18 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
-Requester = Annotated[Principal, Depends(principal_of)]
-"""The principal, as a parameter of an endpoint."""
-
-
 class Guard:
-    """Makes the dependencies; counts wrong credentials."""
+    """Admits requests to routes; counts wrong credentials."""
 
     def __init__(self, identity: Identity, figures: Figures) -> None:
         self._identity = identity
         self._figures = figures
 
-    def admits(self, scope: str) -> Any:
-        """A dependency that admits principals with a scope only, and everybody for `PUBLIC`."""
-
-        async def admit(request: Request) -> None:
-            await self.admit(request, scope)
-
-        return Depends(admit)
-
     async def admit(self, request: Request, scope: str) -> None:
-        """Note who sends the request; raises `HttpError` when a route with this scope is not for the sender."""
+        """Note who sends the request; raises `HttpError` when a route with this scope is not for the sender.
+
+        Everybody is admitted to what is `PUBLIC`.
+        """
         check_csrf(request)
         if scope == PUBLIC:
             return

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastapi import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from queueserver_http.manager_handlers import ManagerHandlers
 from queueserver_http.method_table import facts

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import orjson
-from fastapi import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from queueserver_http.access.resources import ResourcePolicy
 from queueserver_http.errors import bad_request

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fastapi import Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from queueserver_http.docs_page import docs_page
 from queueserver_http.errors import HttpError, database_away, not_found
 from queueserver_http.figures import Figures
 from queueserver_http.openapi import description
 from queueserver_http.replies import json_reply
+from queueserver_http.routes import Route
 from queueserver_http.status_cache import StatusCache
 
 if TYPE_CHECKING:  # a server with a single user does without the packages of the database
@@ -43,25 +44,25 @@ class OperatingHandlers:
         self._metrics = metrics
         self._stopping = stopping
 
-    async def openapi(self, request: Request) -> Response:
+    async def openapi(self, request: Request, route: Route) -> Response:
         """The OpenAPI document."""
         return json_reply(description(request.app, request.scope.get("root_path", "")))
 
-    async def docs(self) -> Response:
+    async def docs(self, request: Request, route: Route) -> Response:
         """The OpenAPI document as a page that needs nothing from elsewhere."""
         return HTMLResponse(docs_page(), headers=_PAGE_POLICY)
 
-    async def health(self) -> Response:
+    async def health(self, request: Request, route: Route) -> Response:
         """This process answers."""
         return PlainTextResponse("ok\n")
 
-    async def started(self) -> Response:
+    async def started(self, request: Request, route: Route) -> Response:
         """The database of accounts was reached once, if there are accounts."""
         if self._accounts is not None and not self._accounts.opened:
             raise database_away()
         return PlainTextResponse("ok\n")
 
-    async def ready(self) -> Response:
+    async def ready(self, request: Request, route: Route) -> Response:
         """The manager and the database of accounts answer, and the server is not about to end."""
         if self._stopping():
             raise HttpError(503, "The server is about to end.")
@@ -78,7 +79,7 @@ class OperatingHandlers:
                 raise database_away() from None
         return PlainTextResponse("ok\n")
 
-    async def metrics(self) -> Response:
+    async def metrics(self, request: Request, route: Route) -> Response:
         """Figures of this server."""
         if not self._metrics:
             raise not_found("Metrics are switched off: metrics/prometheus in the configuration.")

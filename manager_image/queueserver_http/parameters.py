@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastapi import Request
+from starlette.requests import Request
 
 from queueserver_http.errors import bad_request, unprocessable
 from queueserver_http.routes import Route

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, BinaryIO
 
-from fastapi import Request, Response
 from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
 
 from queueserver_http.errors import unprocessable
 from queueserver_http.forms import read_form

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from fastapi import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from queueserver_http.credentials import Credentials, Kind, presented
 from queueserver_http.errors import HttpError, bad_request, unauthorized

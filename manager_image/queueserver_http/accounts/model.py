@@ -54,6 +54,12 @@ class NewKey(BaseModel):
         return scopes
 
 
+class Refresh(BaseModel):
+    """What new tokens are made for."""
+
+    refresh_token: str
+
+
 def hashed(secret: str) -> str:
     """Hash of an API key. The key is 256 random bits, so there is nothing to guess and no need for a slow hash."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -8,12 +8,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import jwt
-
 from queueserver_http.errors import unauthorized
+from queueserver_http.json_web_tokens import TokenError, signed, verified
 
-_ALGORITHM = "HS256"
 _SHORTEST_KEY = 16
+_EXPIRED = {
+    "access": "Access token has expired. Refresh token.",
+    "refresh": "Session has expired. Please re-authenticate.",
+}
 
 
 class Tokens:
@@ -46,22 +48,18 @@ class Tokens:
 
     def claims(self, token: str, kind: str) -> dict[str, Any]:
         """What a token of a kind (access or refresh) says; raises 401."""
-        for key in self._keys:
-            try:
-                claims = jwt.decode(token, key, [_ALGORITHM], options={"require": ["exp"]})
-            except jwt.ExpiredSignatureError:
-                text = "Access token has expired. Refresh token."
-                if kind == "refresh":
-                    text = "Session has expired. Please re-authenticate."
-                raise unauthorized(text) from None
-            except jwt.InvalidTokenError:
-                continue
-            if claims.get("type") == kind:
-                return claims
-        raise unauthorized("Could not validate credentials")
+        try:
+            claims = verified(token, self._keys)
+        except TokenError:
+            raise unauthorized("Could not validate credentials") from None
+        if claims["type"] != kind:
+            raise unauthorized("Could not validate credentials")
+        if claims["exp"] <= time.time():
+            raise unauthorized(_EXPIRED[kind])
+        return claims
 
     def _sign(self, claims: dict[str, Any]) -> str:
-        return jwt.encode(claims, self._keys[0], _ALGORITHM)
+        return signed(claims, self._keys[0])
 
 
 def _derived(key: str) -> bytes:

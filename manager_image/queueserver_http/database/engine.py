@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import json
+import subprocess
+import sys
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.pool import QueuePool
 
-from queueserver_http.database.tables import REVISION, VERSION_TABLE
+from queueserver_http.database.revision import revision
+from queueserver_http.database.tables import REVISION
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-_MIGRATIONS = Path(__file__).with_name("migrations")
-_LOCK = 0x71736D67
-"""Number of the lock that PostgreSQL keeps while the tables are changed: several servers may start at once."""
-
+_MIGRATION = "queueserver_http.database.migration"
 _BUSY_S = 10
 """Seconds that a statement waits for another process that writes to the same SQLite file."""
 
@@ -67,9 +64,20 @@ def make_engine(uri: str, *, pool_size: int = 5, pre_ping: bool = True) -> Engin
     return engine
 
 
-def prepare(engine: Engine) -> None:
-    """Bring the tables up to date; raises `DatabaseError`, which is `DatabaseAway` where waiting may help."""
+def prepare(engine: Engine, *, apart: bool = True) -> None:
+    """Bring the tables up to date; raises `DatabaseError`, which is `DatabaseAway` where waiting may help.
+
+    `apart`: by a process of its own, because Alembic takes 22 MB of which nothing is needed afterwards.
+    """
     try:
+        with engine.connect() as connection:
+            if revision(connection) == REVISION:
+                return
+        if apart and not _in_memory(engine.url):
+            _migrate_apart(engine.url)
+            return
+        from queueserver_http.database.migration import migrate
+
         with engine.begin() as connection:
             migrate(connection)
     except SQLAlchemyError as error:
@@ -85,40 +93,17 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the tables up to date, within the transaction of the connection."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    if _revision(connection) == REVISION:
+def _migrate_apart(url: URL) -> None:
+    uri = url.render_as_string(hide_password=False)  # by standard input: everybody may read the arguments of a process
+    done = subprocess.run([sys.executable, "-m", _MIGRATION], input=uri, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
         return
-    # Only a database that is new or old needs it: it takes 11 MB.
-    from alembic import command
-    from alembic.util import CommandError
-
-    config = migrations()
-    config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
-    except CommandError:
-        raise DatabaseError(
-            "The database has been changed by a newer version of this server; use that one, or another database."
-        ) from None
-
-
-def migrations() -> Config:
-    """Alembic's configuration of the migrations."""
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
-
-
-def _revision(connection: Connection) -> str | None:
-    """The revision of the tables; None for a database without them."""
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return None
-    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+        away, sentence = json.loads(done.stdout)
+    except ValueError:
+        [*_, last] = done.stderr.splitlines() or [f"its process ended with code {done.returncode}"]
+        raise DatabaseError(f"The tables of the database {url.render_as_string()} cannot be made: {last}") from None
+    raise (DatabaseAway if away else DatabaseError)(sentence)
 
 
 def _url(uri: str) -> URL:

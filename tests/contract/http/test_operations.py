@@ -330,10 +330,10 @@ def test_paths_and_verbs_that_do_not_exist(http: httpx.Client) -> None:
     ):
         assert http.get(path).status_code == 404
     response = http.post("/api/status", json={})
-    assert (response.status_code, response.headers["allow"]) == (405, "GET")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
     response = http.put("/api/auth/apikey")
-    assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET, POST")
-    assert response.json()["detail"].startswith("Method Not Allowed. Use DELETE, GET, POST")
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET, HEAD, POST")
+    assert response.json()["detail"].startswith("Method Not Allowed. Use DELETE, GET, HEAD, POST")
 
 
 def test_head_is_get_without_the_body(http: httpx.Client) -> None:

@@ -8,16 +8,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from process_table import free_ports
-from queueserver_http.database.engine import DatabaseAway, DatabaseError, make_engine, migrations, prepare
-from queueserver_http.database.tables import REVISION, VERSION_TABLE
+from queueserver_http.database.engine import DatabaseAway, DatabaseError, make_engine, prepare
+from queueserver_http.database.migration import migrate, migrations
+from queueserver_http.database.tables import METADATA, REVISION, VERSION_TABLE
 
 OPEN = """
 import sys
 from queueserver_http.database.engine import make_engine, prepare
-prepare(make_engine(sys.argv[1]))
+from queueserver_http.database.revision import revision
+engine = make_engine(sys.argv[1])
+prepare(engine)
+with engine.connect() as connection:
+    print(revision(connection))
 print("alembic" in sys.modules)
 """
 
@@ -26,12 +33,20 @@ def test_the_newest_migration_is_the_one_that_is_named() -> None:
     assert ScriptDirectory.from_config(migrations()).get_heads() == [REVISION]
 
 
-def test_the_migrations_are_loaded_only_where_there_is_something_to_do(tmp_path: Path) -> None:
-    def open_once() -> str:
-        command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path}/a.sqlite"]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+def test_the_migrations_give_the_tables_that_are_used() -> None:
+    engine = make_engine("sqlite://")
+    with engine.begin() as connection:
+        migrate(connection)
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
 
-    assert [open_once(), open_once()] == ["True", "False"]
+
+def test_a_new_database_is_made_without_the_migrations_staying_in_memory(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path}/a.sqlite"]
+    for _ in ("new", "up to date"):
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert done.stdout.split() == [REVISION, "False"]
 
 
 def test_a_database_of_a_newer_server_is_refused_with_a_sentence(tmp_path: Path) -> None:

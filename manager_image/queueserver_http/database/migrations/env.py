@@ -1,12 +1,12 @@
-"""Alembic runs this to bring the tables up to date; the connection is given by `database.engine.migrate`."""
+"""Alembic runs this to bring the tables up to date; the connection is given by `database.migration.migrate`."""
 
 from alembic import context
 
-from queueserver_http.database.tables import VERSION_TABLE, Base
+from queueserver_http.database.tables import METADATA, VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=METADATA,
     version_table=VERSION_TABLE,
     render_as_batch=True,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "cluster"
-CONTRACT = [ROOT / "tests" / "contract", "--in-cluster"]
+CONTRACT = ROOT / "tests" / "contract"
 WITHOUT_NODES = [TESTS / name for name in ("charts", "crds", "manager", "operator")]
 NOTHING_CHOSEN = 5
 """Exit code of pytest when the options choose no test."""
@@ -27,8 +27,8 @@ def main(options: list[str]) -> int:
         beside = subprocess.Popen([*pytest, *WITHOUT_NODES], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
             left_out = [f"--ignore={folder}" for folder in WITHOUT_NODES]
-            with_nodes = ([TESTS, *left_out], CONTRACT)
-            codes = {subprocess.run([*pytest, *words], cwd=ROOT, check=False).returncode for words in with_nodes}
+            commands = [[*pytest, TESTS, *left_out], [*pytest, CONTRACT, "--in-cluster"]]
+            codes = {subprocess.run(command, cwd=ROOT, check=False).returncode for command in commands}
             codes.add(beside.wait())
         finally:
             beside.terminate()

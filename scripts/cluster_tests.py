@@ -27,7 +27,7 @@ def main(options: list[str]) -> int:
         beside = subprocess.Popen([*pytest, *WITHOUT_NODES], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
             left_out = [f"--ignore={folder}" for folder in WITHOUT_NODES]
-            commands = [[*pytest, TESTS, *left_out], [*pytest, CONTRACT, "--in-cluster"]]
+            commands: list[list[str | Path]] = [[*pytest, TESTS, *left_out], [*pytest, CONTRACT, "--in-cluster"]]
             codes = {subprocess.run(command, cwd=ROOT, check=False).returncode for command in commands}
             codes.add(beside.wait())
         finally:

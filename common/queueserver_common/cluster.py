@@ -30,6 +30,7 @@ MAX_NAME_LENGTH = 40
 """Characters of a QueueServer's name; the names of its objects add up to 20 and must fit in a label (63)."""
 
 CONTROL_PORT = 60615
+LEGACY_PORT = 5555
 INFO_PORT = 60625
 ENCRYPTED_INFO_PORT = 60626
 LINK_PORT = 60635

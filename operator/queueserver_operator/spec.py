@@ -146,6 +146,8 @@ class Network:
     service_annotations: Mapping[str, str]
     clear_info: bool
     """Console output and status are also published without encryption, for clients that cannot decrypt them."""
+    legacy: bool
+    """Requests of version 0.0.1 are answered as well."""
     policies: bool
     clients: tuple[Mapping[str, Any], ...]
     """NetworkPolicy peers that may reach the client ports; empty: everybody."""
@@ -359,6 +361,7 @@ def _network(parent: Mapping[str, Any]) -> Network:
         service_type=text(parent, "service", "type") or "ClusterIP",
         service_annotations=mapping(parent, "service", "annotations"),
         clear_info=flag(parent, "clearInfo", default=True),
+        legacy=flag(parent, "legacy"),
         policies=flag(policy, "enabled", default=True),
         clients=elements(policy, "clients"),
         worker_ingress=elements(policy, "workerIngress"),

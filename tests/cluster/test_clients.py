@@ -15,7 +15,7 @@ from cluster_of_tests import Kubectl
 from deadline import wait_until
 from helm_release import Releases
 from port_forward import forwarded
-from queueserver_common.cluster import CONTROL_PORT, ENCRYPTED_INFO_PORT, INFO_PORT
+from queueserver_common.cluster import CONTROL_PORT, ENCRYPTED_INFO_PORT, INFO_PORT, LEGACY_PORT
 from queueserver_operator.names import client_secret
 
 pytestmark = pytest.mark.timeout(400)
@@ -82,7 +82,7 @@ def public_key(cluster: Kubectl, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def beamline_spec() -> dict[str, Any]:
-    return {"environment": SIMULATED}
+    return {"environment": SIMULATED, "network": {"legacy": True}}
 
 
 def test_the_published_client_and_qserver_need_nothing_but_the_client_secret(beamline: Beamline):
@@ -129,6 +129,20 @@ def test_a_laptop_reaches_it_by_forwarded_ports(beamline: Beamline):
             assert info.poll(DEADLINE * 1000), "nothing is published in clear"
         with connected(zmq.SUB, ports[ENCRYPTED_INFO_PORT], key) as info:
             assert info.poll(DEADLINE * 1000), "nothing is published with encryption"
+
+
+def test_commands_of_version_0_0_1_reach_it_on_the_port_of_their_time(beamline: Beamline):
+    address = f"tcp://{beamline.name}:{LEGACY_PORT}"
+
+    def old(*words: str) -> str:
+        return beamline.cluster.run_in(beamline.client, "qserver", *words, "-a", address)
+
+    plan = """{"name":"count", "args":[["det1", "det2"]]}"""
+    for position in ("back", "back", "-1"):
+        assert "'success': True" in old("-c", "queue_plan_add", "-p", position, plan)
+    uids = [item["item_uid"] for item in beamline.queue()]
+    assert [uid for uid in uids if uid in old("-c", "queue_plan_get", "-p", "-2")] == uids[1:2]
+    assert "'plans_in_queue': 3" in old("-c", "status")
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ _EVERYTHING: dict[str, Any] = {
     "storage": {"size": "10Gi", "storageClassName": "fast"},
     "network": {
         "clearInfo": False,
+        "legacy": True,
         "service": {"type": "LoadBalancer", "annotations": {"lb": "internal"}},
         "policy": {
             "clients": [{"podSelector": {"matchLabels": {"role": "client"}}}],

@@ -11,6 +11,7 @@ from queueserver_common.cluster import (
     ENCRYPTED_INFO_PORT,
     HEALTH_PORT,
     INFO_PORT,
+    LEGACY_PORT,
     LINK_PORT,
     manager_name,
 )
@@ -71,7 +72,7 @@ def manager_config(spec: QueueServerSpec) -> dict[str, Any]:
             "import_upstream": False,
         },
     }
-    config["service"] |= _records(spec)
+    config["service"] |= _additions(spec)
     worker: dict[str, Any] = {}
     if spec.manager.metadata_keys:
         worker["permitted_re_metadata_keys"] = list(spec.manager.metadata_keys)
@@ -100,8 +101,10 @@ def manager_config(spec: QueueServerSpec) -> dict[str, Any]:
     return config
 
 
-def _records(spec: QueueServerSpec) -> dict[str, Any]:
+def _additions(spec: QueueServerSpec) -> dict[str, Any]:
     """What differs from the manager's own defaults: images of an older release need not know the rest."""
     found: dict[str, Any] = {} if spec.manager.root_submits else {"root_submits": False}
     limits = {"history_limit": spec.manager.history_limit, "audit_limit": spec.manager.audit_limit}
+    if spec.network.legacy:
+        found["legacy_addr"] = f"tcp://*:{LEGACY_PORT}"
     return found | {name: limit for name, limit in limits.items() if limit is not None}

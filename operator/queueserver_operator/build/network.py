@@ -10,6 +10,7 @@ from queueserver_common.cluster import (
     ENCRYPTED_INFO_PORT,
     HEALTH_PORT,
     INFO_PORT,
+    LEGACY_PORT,
     LINK_PORT,
     QUEUE_SERVER_LABEL,
     client_service,
@@ -23,6 +24,7 @@ from queueserver_operator.names import HTTP, MANAGER, WORKER
 from queueserver_operator.spec import QueueServerSpec
 
 CONTROL, INFO, ENCRYPTED_INFO, LINK, HEALTH = "control", "info", "info-curve", "link", "health"
+LEGACY = "legacy"
 """Names of the ports of the manager's container; at most 15 characters."""
 
 _DNS = 53
@@ -31,7 +33,8 @@ _DNS = 53
 def client_ports(spec: QueueServerSpec) -> dict[str, int]:
     """Ports for clients by name."""
     clear = {INFO: INFO_PORT} if spec.network.clear_info else {}
-    return {CONTROL: CONTROL_PORT, **clear, ENCRYPTED_INFO: ENCRYPTED_INFO_PORT}
+    legacy = {LEGACY: LEGACY_PORT} if spec.network.legacy else {}
+    return {CONTROL: CONTROL_PORT, **clear, ENCRYPTED_INFO: ENCRYPTED_INFO_PORT, **legacy}
 
 
 def container_ports(spec: QueueServerSpec) -> list[dict[str, Any]]:

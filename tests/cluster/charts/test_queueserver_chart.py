@@ -51,6 +51,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         "network": {
             "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
             "clearInfo": False,
+            "legacy": True,
             "policy": {"clients": [{"podSelector": {}}], "workerEgress": [{"ports": [{"port": 5064}]}]},
         },
         "keys": {"control": {"name": "own-key"}},

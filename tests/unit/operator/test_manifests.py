@@ -135,7 +135,7 @@ def test_a_kernel_listens_inside_of_the_workers_pod_alone():
 
 def test_what_is_said_of_records_and_permissions_is_in_the_managers_configuration_and_nothing_else():
     config = yaml.safe_load(of_kind("everything", "ConfigMap")[0]["data"]["config.yml"])
-    said = {"history_limit": 0, "audit_limit": 500, "root_submits": False}
+    said = {"history_limit": 0, "audit_limit": 500, "root_submits": False, "legacy_addr": "tcp://*:5555"}
     assert {name: config["service"][name] for name in said} == said
     assert config["worker"] == {
         "permitted_re_metadata_keys": ["/scan_id", "/sample/name"],

@@ -242,6 +242,20 @@ def test_rule_09_the_clear_info_socket_can_be_closed(clear: bool, ports: list[in
     assert [one["port"] for one in clients["ports"]] == ports
 
 
+def test_requests_of_version_0_0_1_are_answered_when_that_is_asked_for():
+    plain, some = world(), world(network={"legacy": True})
+    for one in (plain, some):
+        one.settle()
+    assert 5555 not in [one["port"] for one in plain.get("Service", "q")["spec"]["ports"]]
+    service = yaml.safe_load(plain.get("ConfigMap", "q-manager")["data"]["config.yml"])["service"]
+    assert "legacy_addr" not in service  # an image of an older release does not know it
+    assert 5555 in [one["port"] for one in some.get("Service", "q")["spec"]["ports"]]
+    service = yaml.safe_load(some.get("ConfigMap", "q-manager")["data"]["config.yml"])["service"]
+    assert service["legacy_addr"] == "tcp://*:5555"
+    clients, _workers = some.get("NetworkPolicy", "q-manager")["spec"]["ingress"]
+    assert 5555 in [one["port"] for one in clients["ports"]]
+
+
 # 10. Permissions and lists before the first opening ------------------------------------------------------------------
 
 

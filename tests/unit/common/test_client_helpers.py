@@ -167,16 +167,16 @@ def test_published_messages_are_received_in_asyncio(publisher: Any, kind: Any) -
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """Answers every request with itself."""
-    socket = zmq.Context.instance().socket(zmq.REP)
+    """Answers every request with itself, but those of the method `unanswered`."""
+    socket = zmq.Context.instance().socket(zmq.ROUTER)
     socket.linger = 0
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     ended = threading.Event()
 
     def serve() -> None:
         while not ended.is_set():
-            if socket.poll(20):
-                socket.send(socket.recv())
+            if socket.poll(20) and b"unanswered" not in (frames := socket.recv_multipart())[-1]:
+                socket.send_multipart(frames)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -211,7 +211,7 @@ def test_no_answer_is_an_error_and_the_next_request_works(server: str) -> None:
     nobody.close()
     client = ZMQCommSendThreads(zmq_server_address=server, timeout_recv=10_000)
     with pytest.raises(CommTimeoutError):
-        client.send_message(method="status", timeout=0)
+        client.send_message(method="unanswered", timeout=20)
     assert client.send_message(method="ping")["method"] == "ping"
     client.close()
 

@@ -1,4 +1,4 @@
-"""CURVE on the control socket; the info socket is always clear text (zmq-api 1.3)."""
+"""CURVE on the control socket; the info socket is clear text unless another is asked for (zmq-api 1.3)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contextlib import closing
 import pytest
 import zmq
 
+from manager_client import ManagerClient
+from process_table import free_ports
 from running_manager import RunningManager
 
 KNOWN_CLIENT = (b"wt8[6a8eoXFRVL<l2JBbOzs(hcI%kRBIr0Do/eLC", b"=@e7WwVuz{*eGcnv{AL@x2hmX!z^)wP3vKsQ{S7s")
@@ -54,6 +56,41 @@ def test_only_clients_that_know_the_public_key_get_an_answer(encrypted: tuple[Ru
     with closing(manager.subscribe("QS_Info")) as subscriber:
         assert subscriber.poll(10_000)
         assert "status" in manager.decode(subscriber.recv_multipart()[1])["msg"]
+
+
+@pytest.mark.row("zmq-api", "CURVE on the info socket (addition)")
+@pytest.mark.parametrize("clear", ["ON", "OFF"])
+def test_console_and_status_are_published_encrypted_when_that_is_asked_for(clear: str) -> None:
+    public, private = zmq.curve_keypair()
+    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    options = [f"--encrypted-info-addr={address}", f"--clear-info={clear}"]
+    secret = {"QSERVER_ZMQ_PRIVATE_KEY_FOR_SERVER": private.decode()}
+    manager = RunningManager(environment=secret, options=options).start(wait=False)
+    client = ManagerClient(manager.control_address, address, server_key=public.decode())
+    without_key = ManagerClient(manager.control_address, address)
+    try:
+        client.watch()
+        assert client.all_statuses()[-1] == client.status()
+        with closing(without_key.subscribe("QS_Info")) as subscriber, closing(manager.subscribe("QS_Info")) as old:
+            assert bool(old.poll(10_000 if clear == "ON" else 1500)) is (clear == "ON")
+            assert not subscriber.poll(500)
+        client.accepted("manager_stop", option="safe_off")
+        assert manager.wait_end() == 0
+        manager.assert_no_process_left()
+    finally:
+        client.disconnect()
+        without_key.disconnect()
+        manager.close()
+
+
+def test_an_encrypted_info_socket_without_a_private_key_is_refused_at_the_start() -> None:
+    manager = RunningManager(options=["--encrypted-info-addr=tcp://127.0.0.1:9"]).start(wait=False)
+    try:
+        assert manager.wait_end() == 1
+        assert "--encrypted-info-addr needs the private key of the control address" in manager.log_text
+        assert "QSERVER_ZMQ_PRIVATE_KEY_FOR_SERVER" in manager.log_text
+    finally:
+        manager.close()
 
 
 @pytest.mark.row("zmq-api", "CURVE: a mismatch looks like a time-out")

@@ -24,7 +24,7 @@ def check_cluster(given: Mapping[str, Given]) -> None:
     if "encrypted_info_addr" in given and not encrypted:
         raise SettingsError(
             f"{given['encrypted_info_addr'].origin} needs the private key of the control address; "
-            "give it as 'kubernetes/control_key_file'."
+            "give it in QSERVER_ZMQ_PRIVATE_KEY_FOR_SERVER or as 'kubernetes/control_key_file'."
         )
     if "clear_info" in given and not given["clear_info"].value and "encrypted_info_addr" not in given:
         raise SettingsError(

@@ -56,6 +56,9 @@ OWN_NAME = (
 )
 PVC_PATH = "the path of a persistentVolumeClaim profile lies in the volume, without a leading '/' and without '..'"
 EXTERNAL_REDIS = "an external Redis (address) has no image and no resources; remove them, or the address"
+AMOUNTS = "amounts of resources are written like 500m or 2 for processors, 512Mi or 4Gi for memory"
+MORE_THAN_LIMIT = "a request of resources is at most their limit"
+VOLUME_SIZE = "the size of a volume is written like 500Mi or 10Gi"
 NO_ACCESS = "podTemplate.spec sets no hostPID, hostIPC, automountServiceAccountToken or serviceAccountName"
 MANAGER_TEMPLATE = (
     "podTemplate.spec sets no hostNetwork, hostPID, hostIPC, restartPolicy, automountServiceAccountToken or "
@@ -162,6 +165,15 @@ BAD = [
         ONE_OF_DATABASE,
         spec={"http": {"database": {"claim": {}, "uriSecret": {"name": "x"}}}},
     ),
+    Bad("memory as people write it", AMOUNTS, {**SIMULATED, "resources": {"limits": {"memory": "4GB"}}}),
+    Bad("processors in words", AMOUNTS, spec={"manager": {"resources": {"requests": {"cpu": "half"}}}}),
+    Bad(
+        "more asked for than allowed",
+        MORE_THAN_LIMIT,
+        spec={"redis": {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "512Mi"}}}},
+    ),
+    Bad("a volume as people write it", VOLUME_SIZE, spec={"storage": {"size": "10 GB"}}),
+    Bad("a volume without room", VOLUME_SIZE, {**SIMULATED, "home": {"claim": {"size": 0}}}),
     Bad("permissions twice", ONE_OF_PERMISSIONS, spec={"permissions": {"inline": "x", "configMap": {"name": "x"}}}),
     Bad("permissions without content", ONE_OF_PERMISSIONS, spec={"permissions": {}}),
 ]

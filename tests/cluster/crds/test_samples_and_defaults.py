@@ -19,6 +19,7 @@ SAMPLES = sorted((Path(__file__).resolve().parents[3] / "docs" / "samples").glob
 COLLECTIONS = {
     "QueueServer": f"/apis/{API_VERSION}/namespaces/default/queueservers",
     "ConfigMap": "/api/v1/namespaces/default/configmaps",
+    "Secret": "/api/v1/namespaces/default/secrets",
     "PersistentVolumeClaim": "/api/v1/namespaces/default/persistentvolumeclaims",
 }
 QUEUE_SERVERS = COLLECTIONS["QueueServer"]
@@ -59,6 +60,17 @@ def test_the_operator_reads_the_same_with_and_without_the_defaults_of_the_schema
 def test_the_longest_name_is_accepted(api_server: ApiServer):
     name = "q" * MAX_NAME_LENGTH
     assert api_server.apply(f"{QUEUE_SERVERS}/{name}", minimal(name)).is_success
+
+
+@pytest.mark.parametrize("amount", [2, "500m", "0.5", "4Gi", "1e9", "128974848"])
+def test_amounts_of_resources_are_taken_in_every_way_of_writing_them(api_server: ApiServer, amount: int | str):
+    body = minimal("amounts")
+    limits = {"cpu": amount, "memory": amount, "example.org/detector": amount}
+    body["spec"]["environment"]["resources"] = {"requests": limits, "limits": limits}
+    body["spec"]["storage"] = {"size": amount}
+    answer = api_server.apply(f"{QUEUE_SERVERS}/amounts", body)
+    assert answer.is_success, answer.text
+    assert api_server.request("DELETE", f"{QUEUE_SERVERS}/amounts").is_success
 
 
 def test_an_unknown_field_is_an_error(api_server: ApiServer):

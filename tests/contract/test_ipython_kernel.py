@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from console_of_kernel import FILES, IDLE, SEEN_IN_A_KERNEL, KernelConsole, run_
 from contract_manager import CALLER, PROFILE, QUICK, ContractClient, ContractManager
 from faulty_manager import PROFILE as SMALL
 from faulty_manager import FaultyManager, wait_until
+from process_table import free_ports
+from queueserver_worker.runtime.kernel import own_address
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -219,24 +222,38 @@ def test_a_kernel_that_a_console_ends_takes_the_environment_with_it(manager: Fau
     console.close()
 
 
-@pytest.mark.row("cli", "kernel options")
-def test_ports_and_connection_file_are_those_of_the_settings(start_manager: Callable[..., ContractManager]) -> None:
-    from process_table import free_ports
+CHANNELS = ("shell", "iopub", "stdin", "hb", "control")
 
-    shell, iopub = free_ports(2)
+
+@pytest.mark.row("cli", "kernel options")
+def test_ports_address_file_and_backend_are_those_of_the_settings(
+    start_manager: Callable[..., ContractManager], tmp_path: Path
+) -> None:
+    numbers = dict(zip(CHANNELS, free_ports(len(CHANNELS)), strict=True))
     manager = start_manager(
         options=[
             "--use-ipython-kernel=ON",
-            f"--ipython-shell-port={shell}",
-            f"--ipython-iopub-port={iopub}",
+            *(f"--ipython-{channel}-port={numbers[channel]}" for channel in CHANNELS[:3]),
             "--ipython-connection-file=kernel-of-tests.json",
+            "--ipython-kernel-ip=auto",
+            "--ipython-matplotlib=svg",
         ],
-        environment={"QSERVER_IPYTHON_KERNEL_CONNECTION_DIR": "/tmp"},
+        environment={
+            "QSERVER_IPYTHON_KERNEL_CONNECTION_DIR": str(tmp_path),
+            **{f"QSERVER_IPYTHON_KERNEL_{channel.upper()}_PORT": str(numbers[channel]) for channel in CHANNELS[3:]},
+        },
         startup_files=PROFILE,
     )
     manager.open_environment()
     info = manager.accepted("config_get")["config"]["ip_connect_info"]
-    assert (info["shell_port"], info["iopub_port"]) == (shell, iopub)
+    assert {channel: info[f"{channel}_port"] for channel in CHANNELS} == numbers
+    assert info["ip"] == own_address()
+    file = tmp_path / "kernel-of-tests.json"
+    assert (file.stat().st_mode & 0o077, json.loads(file.read_text())["key"]) == (0, info["key"])
+    console = KernelConsole(info)
+    reply = console.type("import matplotlib; assert matplotlib.get_backend() == 'svg', matplotlib.get_backend()")
+    assert reply["status"] == "ok", reply
+    console.close()
     manager.stop()
 
 

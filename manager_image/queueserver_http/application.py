@@ -14,34 +14,34 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from queueserver_http.access.failed_logins import FailedLogins
+from queueserver_http.access.guard import Guard
+from queueserver_http.access.identity import Identifier, Identity, SingleUser
 from queueserver_http.access.policies import AccessPolicy
-from queueserver_http.access_log import AccessLog
-from queueserver_http.auth_handlers import AuthHandlers
-from queueserver_http.class_names import make
-from queueserver_http.configuration import Configuration, KubernetesSection, ZmqSection
-from queueserver_http.configuration_sources import ConfigurationError
-from queueserver_http.console_handlers import ConsoleHandlers
-from queueserver_http.envelope import Envelope, Limits
-from queueserver_http.figures import Figures
-from queueserver_http.guard import Guard
-from queueserver_http.identity import Identifier, Identity, SingleUser
-from queueserver_http.legacy import LEGACY_ROUTES, LegacyHandlers
-from queueserver_http.limits import FailedLogins
-from queueserver_http.manager_client import ManagerClient
-from queueserver_http.manager_handlers import ManagerHandlers
-from queueserver_http.operating_handlers import OperatingHandlers
+from queueserver_http.configuration.class_names import make
+from queueserver_http.configuration.settings import Configuration, KubernetesSection, ZmqSection
+from queueserver_http.configuration.sources import ConfigurationError
+from queueserver_http.handlers.auth import AuthHandlers
+from queueserver_http.handlers.console import ConsoleHandlers
+from queueserver_http.handlers.legacy import LEGACY_ROUTES, LegacyHandlers
+from queueserver_http.handlers.manager import ManagerHandlers
+from queueserver_http.handlers.operating import OperatingHandlers
+from queueserver_http.handlers.upload import UploadHandlers
+from queueserver_http.manager.client import ManagerClient
+from queueserver_http.manager.subscription import Subscription
+from queueserver_http.middleware.access_log import AccessLog
+from queueserver_http.middleware.envelope import Envelope, Limits
+from queueserver_http.middleware.figures import Figures
 from queueserver_http.registration import add_error_handlers, add_routes, add_websockets
-from queueserver_http.routes import HTTP_ROUTES
+from queueserver_http.routes.table import HTTP_ROUTES
 from queueserver_http.streams.console import Console
 from queueserver_http.streams.statuses import Statuses
-from queueserver_http.subscription import Subscription
-from queueserver_http.upload_handlers import UploadHandlers
-from queueserver_http.websockets import Websockets
+from queueserver_http.streams.websockets import Websockets
 
 if TYPE_CHECKING:  # what few servers need is imported where it is used: it takes memory
+    from queueserver_http.access.token_review import TokenReview
     from queueserver_http.accounts.accounts import Accounts
     from queueserver_http.custom import CustomRouters
-    from queueserver_http.token_review import TokenReview
 
 STARTED = "Bluesky HTTP Server started successfully"
 """Tests of clients wait for this line."""
@@ -168,7 +168,7 @@ class _Running:
         self.websockets = Websockets(identity, configuration.allow_origins, server.websocket_limit)
         self._watch(application.figures)
         routes = (*HTTP_ROUTES, *(LEGACY_ROUTES if server.legacy_endpoints else ()))
-        guard = Guard(identity, application.figures)
+        guard = Guard(identity, application.figures.refused_credentials)
         metrics = configuration.metrics.prometheus
         handlers = (
             manager,
@@ -233,7 +233,7 @@ def _site(routers: Sequence[str]) -> CustomRouters | None:
 def _token_review(settings: KubernetesSection, roles: dict[str, frozenset[str]]) -> TokenReview | None:
     if not settings.enabled:
         return None
-    from queueserver_http.token_review import TokenReview
+    from queueserver_http.access.token_review import TokenReview
 
     return TokenReview(settings, roles)
 

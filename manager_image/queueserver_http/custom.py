@@ -20,14 +20,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.responses import Response
 
-from queueserver_http.configuration_sources import ConfigurationError
-from queueserver_http.errors import error_reply
-from queueserver_http.guard import Guard, principal_of
-from queueserver_http.identity import check_scope
-from queueserver_http.models import refusal
-from queueserver_http.principal import Principal
-from queueserver_http.routes import AUTHENTICATED
-from queueserver_http.scopes import SCOPES
+from queueserver_http.access.guard import Guard, principal_of
+from queueserver_http.access.identity import check_scope
+from queueserver_http.access.principal import Principal
+from queueserver_http.access.scopes import SCOPES
+from queueserver_http.configuration.sources import ConfigurationError
+from queueserver_http.exchange.errors import error_reply
+from queueserver_http.exchange.models import refusal
+from queueserver_http.routes.table import AUTHENTICATED
 
 __all__ = ["CustomRouters", "principal_of", "requires"]
 

@@ -17,8 +17,8 @@ import uvicorn
 
 from queueserver_common import __version__
 from queueserver_http.application import Application
-from queueserver_http.configuration import DEFAULT_PORT, Configuration
-from queueserver_http.configuration_sources import ConfigurationError, load
+from queueserver_http.configuration.settings import DEFAULT_PORT, Configuration
+from queueserver_http.configuration.sources import ConfigurationError, load
 
 EXIT_CONFIGURATION = 2
 EXIT_ADDRESS = 3

@@ -11,11 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from queueserver_http.errors import HttpError, answer_error, error_reply
-from queueserver_http.guard import Guard
-from queueserver_http.routes import WEBSOCKET_ROUTES, Route
+from queueserver_http.access.guard import Guard
+from queueserver_http.exchange.errors import HttpError, answer_error, error_reply
+from queueserver_http.routes.table import WEBSOCKET_ROUTES, Route
 from queueserver_http.streams.broadcast import Broadcast
-from queueserver_http.websockets import Websockets
+from queueserver_http.streams.websockets import Websockets
 
 Handler = Callable[[Request, Route], Awaitable[Response]]
 """Answers any route of its kind."""

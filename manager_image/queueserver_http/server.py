@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 
 from queueserver_http.application import Application
-from queueserver_http.configuration_sources import load
+from queueserver_http.configuration.sources import load
 
 _application = Application(load())
 app = _application.asgi

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from queueserver_http import configuration
-from queueserver_http.configuration import Configuration
-from queueserver_http.configuration_sources import ENVIRONMENT
-from queueserver_http.routes import AUTHENTICATED, PUBLIC, ROUTES, Route
-from queueserver_http.scopes import DEFAULT_ROLES, SCOPES
+from queueserver_http.access.scopes import DEFAULT_ROLES, SCOPES
+from queueserver_http.configuration import settings
+from queueserver_http.configuration.settings import Configuration
+from queueserver_http.configuration.sources import ENVIRONMENT
+from queueserver_http.routes.table import AUTHENTICATED, PUBLIC, ROUTES, Route
 from reference_pages import markdown
 from reference_pages.markdown import code, codes, documented, table
 
@@ -40,7 +40,7 @@ def _routes() -> str:
     roles = [(code(role), codes(sorted(having))) for role, having in DEFAULT_ROLES.items()]
     return markdown.page(
         "HTTP routes",
-        "the table in `queueserver_http.routes`",
+        "the table in `queueserver_http.routes.table`",
         _ROUTES,
         table(["route", "scope", "method of the manager", "parameters"], map(_route, ROUTES)),
         "## Scopes and roles",
@@ -56,7 +56,7 @@ def _route(route: Route) -> tuple[str, ...]:
 
 
 def _configuration() -> str:
-    texts = documented(configuration)
+    texts = documented(settings)
     blocks = [_CONFIGURATION]
     for name, field in Configuration.model_fields.items():
         section = field.annotation
@@ -65,7 +65,7 @@ def _configuration() -> str:
             blocks += [texts[section.__name__], _table(name, section, texts, "")]
         else:
             blocks.append(f"A list of origins whose pages may use the server. Environment: {_variables('', name)}.")
-    return markdown.page("Configuration of the HTTP server", "`queueserver_http.configuration`", *blocks)
+    return markdown.page("Configuration of the HTTP server", "`queueserver_http.configuration.settings`", *blocks)
 
 
 def _table(section: str, model: type[BaseModel], texts: dict[str, str], prefix: str) -> str:

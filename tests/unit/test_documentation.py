@@ -19,7 +19,7 @@ import yaml
 from queueserver_cli import console_monitor, grammar, legacy, qserver, zmq_keys
 from queueserver_common.permissions_file import load_permissions_file
 from queueserver_http import main as http_server
-from queueserver_http.configuration_sources import load as load_http_configuration
+from queueserver_http.configuration.sources import load as load_http_configuration
 from queueserver_manager import clear_lock, exit_codes
 from queueserver_manager.core.core import Core
 from queueserver_manager.core.methods import METHODS

@@ -1,1 +1,1 @@
-"""Policies: which roles a user has, and which group of the manager it belongs to (http-api 5.1)."""
+"""Who sends a request and what it may do (http-api 3 to 5)."""

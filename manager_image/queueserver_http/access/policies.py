@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from queueserver_http.scopes import names_of, roles_with_changes
+from queueserver_http.access.scopes import names_of, roles_with_changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from queueserver_http.access.policies import AccessPolicy, User, displayed, scopes_of
+from queueserver_http.access.principal import Principal
+from queueserver_http.access.scopes import INHERIT
 from queueserver_http.accounts.model import Account, FoundKey, NewKey, hashed
 from queueserver_http.accounts.tokens import Tokens
-from queueserver_http.errors import bad_request, not_found, unauthorized
-from queueserver_http.principal import Principal
-from queueserver_http.scopes import INHERIT
+from queueserver_http.exchange.errors import bad_request, not_found, unauthorized
 
 if TYPE_CHECKING:  # a server with a single user does without the database's 20 MB
     from queueserver_http.accounts.threads import RecordsInThreads

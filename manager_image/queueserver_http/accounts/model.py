@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from queueserver_http.scopes import INHERIT, SCOPES
+from queueserver_http.access.scopes import INHERIT, SCOPES
 
 
 @dataclass(frozen=True, slots=True)

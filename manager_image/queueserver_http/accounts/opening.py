@@ -9,8 +9,8 @@ from queueserver_http.accounts.accounts import Accounts
 from queueserver_http.accounts.records import Records
 from queueserver_http.accounts.threads import RecordsInThreads
 from queueserver_http.accounts.tokens import Tokens
-from queueserver_http.configuration import Configuration
-from queueserver_http.configuration_sources import ConfigurationError
+from queueserver_http.configuration.settings import Configuration
+from queueserver_http.configuration.sources import ConfigurationError
 from queueserver_http.database.engine import DatabaseError, make_engine
 
 _log = logging.getLogger("bluesky_httpserver.accounts")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from queueserver_http.accounts.records import Records
 from queueserver_http.database.engine import AWAY, DatabaseAway, DatabaseError, reason
-from queueserver_http.errors import HttpError, database_away
+from queueserver_http.exchange.errors import HttpError, database_away
 
 T = TypeVar("T")
 

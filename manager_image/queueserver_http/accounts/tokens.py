@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from queueserver_http.errors import unauthorized
-from queueserver_http.json_web_tokens import TokenError, signed, verified
+from queueserver_http.access.json_web_tokens import TokenError, signed, verified
+from queueserver_http.exchange.errors import unauthorized
 
 _SHORTEST_KEY = 16
 _EXPIRED = {

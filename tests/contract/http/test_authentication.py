@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from contract_manager import COUNT, ContractManager
 from http_accounts import CONFIGURATION, SECRET, log_in
-from queueserver_http.routes import HTTP_ROUTES, PUBLIC, WEBSOCKET_ROUTES, Route
+from queueserver_http.routes.table import HTTP_ROUTES, PUBLIC, WEBSOCKET_ROUTES, Route
 from running_http_server import KEY, RunningHttpServer
 
 PROTECTED = [route for route in HTTP_ROUTES if route.scope != PUBLIC]

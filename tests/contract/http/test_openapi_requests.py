@@ -15,7 +15,7 @@ from schemathesis.schemas import BaseSchema
 
 from contract_manager import ContractManager
 from http_accounts import CONFIGURATION, log_in
-from queueserver_http.routes import HTTP_ROUTES, Route
+from queueserver_http.routes.table import HTTP_ROUTES, Route
 from running_http_server import RunningHttpServer
 
 EXAMPLES = 20

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from contract_manager import COUNT, QUICK, STOP_INSTRUCTION, ContractManager, plan
-from queueserver_http.routes import HTTP_ROUTES, MANAGER_ROUTES, PUBLIC, SERVER_ROUTES, WEBSOCKET_ROUTES, Route
-from queueserver_http.scopes import SCOPES
+from queueserver_http.access.scopes import SCOPES
+from queueserver_http.routes.table import HTTP_ROUTES, MANAGER_ROUTES, PUBLIC, SERVER_ROUTES, WEBSOCKET_ROUTES, Route
 
 CONTRACT = """
 GET / | GET /ping | GET /status | GET /config/get | POST /queue/autostart | POST /queue/mode/set | GET /queue/get |

@@ -18,7 +18,7 @@ import zmq
 
 from contract_manager import ContractManager
 from process_table import free_ports
-from queueserver_http.routes import MANAGER_ROUTES
+from queueserver_http.routes.table import MANAGER_ROUTES
 from running_http_server import KEY, RunningHttpServer
 
 HEADERS = {"Authorization": f"ApiKey {KEY}"}

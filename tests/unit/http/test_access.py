@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from queueserver_http.access.failed_logins import FailedLogins
 from queueserver_http.access.policies import (
     BasicAPIAccessControl,
     DictionaryAPIAccessControl,
@@ -12,10 +13,9 @@ from queueserver_http.access.policies import (
     scopes_of,
 )
 from queueserver_http.access.resources import DefaultResourceAccessControl
+from queueserver_http.access.scopes import DEFAULT_ROLES, SCOPES
 from queueserver_http.accounts.tokens import Tokens
-from queueserver_http.errors import HttpError
-from queueserver_http.limits import FailedLogins
-from queueserver_http.scopes import DEFAULT_ROLES, SCOPES
+from queueserver_http.exchange.errors import HttpError
 
 
 @pytest.mark.row(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from queueserver_http.configuration_sources import ConfigurationError, load
+from queueserver_http.configuration.sources import ConfigurationError, load
 
 
 def write(path: Path, text: str) -> str:

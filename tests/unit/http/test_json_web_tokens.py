@@ -11,7 +11,7 @@ from base64 import urlsafe_b64encode
 import jwt
 import pytest
 
-from queueserver_http.json_web_tokens import ALGORITHM, TokenError, algorithm, signed, verified
+from queueserver_http.access.json_web_tokens import ALGORITHM, TokenError, algorithm, signed, verified
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 CLAIMS = {"sub": "Ångström", "scp": ["read:status"], "exp": int(time.time()) + 60, "type": "access"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queueserver_http.spreadsheet import SpreadsheetError, plans_from
+from queueserver_http.handlers.spreadsheet import SpreadsheetError, plans_from
 
 
 def plans(text: str) -> list[dict[str, Any]]:

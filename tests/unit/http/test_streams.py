@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from queueserver_http.reduced import reduced_plans
-from queueserver_http.status_cache import StatusCache
+from queueserver_http.handlers.reduced import reduced_plans
+from queueserver_http.manager.status_cache import StatusCache
 from queueserver_http.streams.broadcast import Broadcast
 from queueserver_http.streams.console import Console
 

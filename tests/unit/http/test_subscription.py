@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import zmq
 
-from queueserver_http.subscription import CONSOLE_TOPIC, Subscription
+from queueserver_http.manager.subscription import CONSOLE_TOPIC, Subscription
 
 DEADLINE = 20.0
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from queueserver_common.permissions_file import load_permissions_file
-from queueserver_http.configuration_sources import load as load_http_configuration
+from queueserver_http.configuration.sources import load as load_http_configuration
 
 SAMPLES = sorted((Path(__file__).resolve().parents[3] / "docs" / "samples").glob("*.yaml"))
 

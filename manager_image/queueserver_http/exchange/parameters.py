@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from queueserver_http.errors import bad_request, unprocessable
-from queueserver_http.routes import Route
+from queueserver_http.exchange.errors import bad_request, unprocessable
+from queueserver_http.routes.table import Route
 
 
 async def read_parameters(request: Request, route: Route) -> dict[str, Any]:

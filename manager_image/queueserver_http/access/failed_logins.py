@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from queueserver_http.errors import HttpError
+from queueserver_http.exchange.errors import HttpError
 
 _MOST_ADDRESSES = 10_000
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from queueserver_http.errors import HttpError, bad_request
+from queueserver_http.exchange.errors import HttpError, bad_request
 
 KEY_COOKIE = "bluesky_httpserver_api_key"
 CSRF_COOKIE = "bluesky_httpserver_csrf"

@@ -12,9 +12,9 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from queueserver_http.access_log import AccessLog
-from queueserver_http.errors import HttpError, bad_request, error_reply
-from queueserver_http.figures import Figures
+from queueserver_http.exchange.errors import HttpError, bad_request, error_reply
+from queueserver_http.middleware.access_log import AccessLog
+from queueserver_http.middleware.figures import Figures
 
 _MOST_QUERY_FIELDS = 100
 _BODY_TIME_S = 30.0

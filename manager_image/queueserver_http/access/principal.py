@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from queueserver_http.scopes import PUBLIC_ROLE, SINGLE_USER_ROLE
+from queueserver_http.access.scopes import PUBLIC_ROLE, SINGLE_USER_ROLE
 
 SINGLE_USER = "UNAUTHENTICATED_SINGLE_USER"
 PUBLIC_USER = "UNAUTHENTICATED_PUBLIC"

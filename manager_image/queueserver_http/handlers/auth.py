@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from queueserver_http.access.credentials import Kind, delete_cookies, presented
+from queueserver_http.access.failed_logins import FailedLogins
+from queueserver_http.access.guard import principal_of
+from queueserver_http.access.identity import Identity
+from queueserver_http.access.principal import Principal
 from queueserver_http.accounts.model import NewKey, Refresh
 from queueserver_http.authenticators.external import ExternalAuthenticator
 from queueserver_http.authenticators.passwords import AnyAuthenticator, PasswordAuthenticator
-from queueserver_http.credentials import Kind, delete_cookies, presented
-from queueserver_http.errors import bad_request, not_found, unauthorized, unprocessable
-from queueserver_http.forms import read_form
-from queueserver_http.guard import principal_of
-from queueserver_http.identity import Identity
-from queueserver_http.limits import FailedLogins
-from queueserver_http.models import read_model
-from queueserver_http.parameters import read_parameters
-from queueserver_http.principal import Principal
-from queueserver_http.replies import json_reply
-from queueserver_http.routes import Route
+from queueserver_http.exchange.errors import bad_request, not_found, unauthorized, unprocessable
+from queueserver_http.exchange.forms import read_form
+from queueserver_http.exchange.models import read_model
+from queueserver_http.exchange.parameters import read_parameters
+from queueserver_http.exchange.replies import json_reply
+from queueserver_http.routes.table import Route
 
 if TYPE_CHECKING:  # a server with a single user does without the packages for tokens
     from queueserver_http.accounts.accounts import Accounts

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from queueserver_http.errors import bad_request
-from queueserver_http.parameters import read_parameters
-from queueserver_http.replies import JsonText, json_reply
-from queueserver_http.routes import Route
+from queueserver_http.exchange.errors import bad_request
+from queueserver_http.exchange.parameters import read_parameters
+from queueserver_http.exchange.replies import JsonText, json_reply
+from queueserver_http.routes.table import Route
 from queueserver_http.streams.console import MOST_LINES, Console
 
 _DEFAULT_LINES = 200

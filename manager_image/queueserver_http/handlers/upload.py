@@ -12,13 +12,13 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queueserver_http.errors import unprocessable
-from queueserver_http.forms import read_form
-from queueserver_http.guard import principal_of
-from queueserver_http.manager_handlers import ManagerHandlers
-from queueserver_http.replies import JsonText, json_reply
-from queueserver_http.routes import Route
-from queueserver_http.spreadsheet import SpreadsheetError, plans_from
+from queueserver_http.access.guard import principal_of
+from queueserver_http.exchange.errors import unprocessable
+from queueserver_http.exchange.forms import read_form
+from queueserver_http.exchange.replies import JsonText, json_reply
+from queueserver_http.handlers.manager import ManagerHandlers
+from queueserver_http.handlers.spreadsheet import SpreadsheetError, plans_from
+from queueserver_http.routes.table import Route
 
 _FUNCTION = "spreadsheet_to_plan_list"
 _log = logging.getLogger("bluesky_httpserver.spreadsheet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from queueserver_http.configuration_sources import ConfigurationError
+from queueserver_http.configuration.sources import ConfigurationError
 
 _OURS = {
     "bluesky_httpserver.authorization:BasicAPIAccessControl": "access.policies:BasicAPIAccessControl",

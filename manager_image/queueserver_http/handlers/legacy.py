@@ -8,12 +8,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queueserver_http.manager_handlers import ManagerHandlers
-from queueserver_http.method_table import facts
-from queueserver_http.parameters import decode_mapping, read_parameters
-from queueserver_http.principal import Principal
-from queueserver_http.replies import JsonText
-from queueserver_http.routes import GET, POST, PUBLIC, Field, Route
+from queueserver_http.access.principal import Principal
+from queueserver_http.exchange.parameters import decode_mapping, read_parameters
+from queueserver_http.exchange.replies import JsonText
+from queueserver_http.handlers.manager import ManagerHandlers
+from queueserver_http.routes.method_table import facts
+from queueserver_http.routes.table import GET, POST, PUBLIC, Field, Route
 
 _USER = Principal("John Doe", frozenset())
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx
 
+from queueserver_http.access.json_web_tokens import ALGORITHM, algorithm
 from queueserver_http.access.policies import scopes_of
-from queueserver_http.configuration import KubernetesSection
-from queueserver_http.configuration_sources import ConfigurationError
-from queueserver_http.errors import HttpError, unauthorized
-from queueserver_http.json_web_tokens import ALGORITHM, algorithm
-from queueserver_http.principal import Principal
+from queueserver_http.access.principal import Principal
+from queueserver_http.configuration.settings import KubernetesSection
+from queueserver_http.configuration.sources import ConfigurationError
+from queueserver_http.exchange.errors import HttpError, unauthorized
 
 _PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 _TIMEOUT_S = 5.0

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from queueserver_http.method_table import facts
+from queueserver_http.routes.method_table import facts
 
 PUBLIC = ""
 """Scope of a route that asks for no credentials."""

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from queueserver_http.credentials import Credentials, Kind, presented
-from queueserver_http.errors import HttpError, bad_request, unauthorized
-from queueserver_http.identity import Identity, check_scope
-from queueserver_http.principal import Principal
-from queueserver_http.routes import Route
+from queueserver_http.access.credentials import Credentials, Kind, presented
+from queueserver_http.access.identity import Identity, check_scope
+from queueserver_http.access.principal import Principal
+from queueserver_http.exchange.errors import HttpError, bad_request, unauthorized
+from queueserver_http.routes.table import Route
 from queueserver_http.streams.broadcast import Broadcast
 
 _REFUSED = 4001

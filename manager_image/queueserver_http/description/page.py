@@ -6,7 +6,7 @@ import html
 import json
 from functools import cache
 
-from queueserver_http.routes import AUTHENTICATED, HTTP_ROUTES, PUBLIC, WEBSOCKET_ROUTES, Route
+from queueserver_http.routes.table import AUTHENTICATED, HTTP_ROUTES, PUBLIC, WEBSOCKET_ROUTES, Route
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from queueserver_http.configuration import Configuration
+from queueserver_http.configuration.settings import Configuration
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 

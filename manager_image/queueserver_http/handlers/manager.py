@@ -9,16 +9,16 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from queueserver_http.access.guard import principal_of
+from queueserver_http.access.principal import Principal
 from queueserver_http.access.resources import ResourcePolicy
-from queueserver_http.errors import bad_request
-from queueserver_http.guard import principal_of
-from queueserver_http.manager_client import ManagerClient
-from queueserver_http.parameters import read_parameters
-from queueserver_http.principal import Principal
-from queueserver_http.reduced import reduced_plans
-from queueserver_http.replies import JsonText, json_reply
-from queueserver_http.routes import POST, Route
-from queueserver_http.status_cache import StatusCache
+from queueserver_http.exchange.errors import bad_request
+from queueserver_http.exchange.parameters import read_parameters
+from queueserver_http.exchange.replies import JsonText, json_reply
+from queueserver_http.handlers.reduced import reduced_plans
+from queueserver_http.manager.client import ManagerClient
+from queueserver_http.manager.status_cache import StatusCache
+from queueserver_http.routes.table import POST, Route
 
 _LONGEST_SLEEP_S = 60.0
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import orjson
 from starlette.types import Scope
 
-from queueserver_http.principal import Principal
+from queueserver_http.access.principal import Principal
 
 _LONGEST_PATH = 200
 

@@ -7,13 +7,13 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from queueserver_http.credentials import Credentials, Kind
-from queueserver_http.errors import unauthorized
-from queueserver_http.principal import Principal, anonymous, single_user
-from queueserver_http.routes import AUTHENTICATED, PUBLIC
+from queueserver_http.access.credentials import Credentials, Kind
+from queueserver_http.access.principal import Principal, anonymous, single_user
+from queueserver_http.exchange.errors import unauthorized
+from queueserver_http.routes.table import AUTHENTICATED, PUBLIC
 
 if TYPE_CHECKING:  # few servers need it, and its packages take 10 MB
-    from queueserver_http.token_review import TokenReview
+    from queueserver_http.access.token_review import TokenReview
 
 _TICKET_LIFE_S = 30
 _MOST_TICKETS = 10_000

@@ -17,8 +17,8 @@ from typing import Any
 import msgpack
 import zmq
 
-from queueserver_http.descriptor import Receiver
-from queueserver_http.errors import bad_request, manager_away, manager_silent
+from queueserver_http.exchange.errors import bad_request, manager_away, manager_silent
+from queueserver_http.manager.descriptor import Receiver
 
 _IN_FLIGHT = 200
 """Requests sent and not answered; the manager keeps 256 replies for one connection."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from queueserver_http.errors import bad_request
+from queueserver_http.exchange.errors import bad_request
 
 _MOST_FIELDS = 20
 _MOST_FILES = 2

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.requests import Request
 
-from queueserver_http.credentials import Kind, check_csrf, keep_key_in_cookie, presented
-from queueserver_http.errors import HttpError
-from queueserver_http.figures import Figures
-from queueserver_http.identity import Identity, check_scope
-from queueserver_http.principal import Principal
-from queueserver_http.routes import PUBLIC
+from queueserver_http.access.credentials import Kind, check_csrf, keep_key_in_cookie, presented
+from queueserver_http.access.identity import Identity, check_scope
+from queueserver_http.access.principal import Principal
+from queueserver_http.exchange.errors import HttpError
+from queueserver_http.routes.table import PUBLIC
 
 
 def principal_of(request: Request) -> Principal:
@@ -19,11 +20,11 @@ def principal_of(request: Request) -> Principal:
 
 
 class Guard:
-    """Admits requests to routes; counts wrong credentials."""
+    """Admits requests to routes; `on_refusal` is told of wrong credentials."""
 
-    def __init__(self, identity: Identity, figures: Figures) -> None:
+    def __init__(self, identity: Identity, on_refusal: Callable[[], None]) -> None:
         self._identity = identity
-        self._figures = figures
+        self._on_refusal = on_refusal
 
     async def admit(self, request: Request, scope: str) -> None:
         """Note who sends the request; raises `HttpError` when a route with this scope is not for the sender.
@@ -38,7 +39,7 @@ class Guard:
             principal = await self._identity.principal(credentials)
         except HttpError as error:
             if error.status_code == 401 and credentials.kind is not Kind.NOTHING:
-                self._figures.refused_credentials()
+                self._on_refusal()
             raise
         check_scope(principal, scope)
         request.state.principal = principal

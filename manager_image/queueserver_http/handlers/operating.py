@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from queueserver_http.docs_page import docs_page
-from queueserver_http.errors import HttpError, database_away, not_found
-from queueserver_http.figures import Figures
-from queueserver_http.openapi import description
-from queueserver_http.replies import json_reply
-from queueserver_http.routes import Route
-from queueserver_http.status_cache import StatusCache
+from queueserver_http.description.openapi import description
+from queueserver_http.description.page import docs_page
+from queueserver_http.exchange.errors import HttpError, database_away, not_found
+from queueserver_http.exchange.replies import json_reply
+from queueserver_http.manager.status_cache import StatusCache
+from queueserver_http.middleware.figures import Figures
+from queueserver_http.routes.table import Route
 
 if TYPE_CHECKING:  # a server with a single user does without the packages of the database
     from queueserver_http.accounts.accounts import Accounts

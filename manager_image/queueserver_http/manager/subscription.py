@@ -8,8 +8,8 @@ from collections.abc import Callable
 import msgpack
 import zmq
 
-from queueserver_http.descriptor import Receiver
-from queueserver_http.manager_client import CONNECT_TIMEOUT_MS, HEARTBEAT_MS, SILENT_MS
+from queueserver_http.manager.client import CONNECT_TIMEOUT_MS, HEARTBEAT_MS, SILENT_MS
+from queueserver_http.manager.descriptor import Receiver
 
 CONSOLE_TOPIC = b"QS_Console"
 STATUS_TOPIC = b"QS_Info"

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from queueserver_http.errors import HttpError, unprocessable
-from queueserver_http.parameters import decode_mapping
+from queueserver_http.exchange.errors import HttpError, unprocessable
+from queueserver_http.exchange.parameters import decode_mapping
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 
 from queueserver_common import __version__
+from queueserver_http.access.scopes import SCOPES
 from queueserver_http.accounts.model import NewKey, Refresh
-from queueserver_http.routes import AUTHENTICATED, HTTP_ROUTES, PUBLIC, Field, Route
-from queueserver_http.scopes import SCOPES
+from queueserver_http.routes.table import AUTHENTICATED, HTTP_ROUTES, PUBLIC, Field, Route
 
 DESCRIPTION = (
     "A refusal by the manager is a reply with status 200 and `success: false`. GET takes its parameters from the query "

@@ -1,0 +1,1 @@
+"""What the server says about its routes: an OpenAPI document and a page."""

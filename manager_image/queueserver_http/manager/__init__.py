@@ -1,0 +1,1 @@
+"""The two sockets of the manager, and the status that was read last."""

@@ -7,6 +7,13 @@ import pytest
 from codes_of_refusals import without_codes
 from contract_manager import CALLER, QUICK, ContractManager
 from contract_methods import ENVIRONMENT_LOCK, QUEUE_LOCK, SUPPORTED
+from queueserver_manager.core.methods import METHODS, Guard
+
+
+def test_no_method_is_left_out_of_these_rules_and_of_the_random_requests() -> None:
+    assert SUPPORTED.keys() == METHODS.keys()
+    for guarded, guard in ((QUEUE_LOCK, Guard.QUEUE), (ENVIRONMENT_LOCK, Guard.ENVIRONMENT)):
+        assert sorted(guarded) == sorted(name for name, method in METHODS.items() if method.lock is guard)
 
 
 @pytest.mark.row("zmq-api", "unsupported parameters, prefixes of messages", "names of parameters of every method")

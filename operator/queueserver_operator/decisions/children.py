@@ -11,7 +11,12 @@ from queueserver_operator.build import access, manager, manager_config, network,
 from queueserver_operator.build.parts import hashed
 from queueserver_operator.conditions import Trouble
 from queueserver_operator.decisions.context import Context
-from queueserver_operator.decisions.http_server import belongs_to_http, http_creations, wanted_http_objects
+from queueserver_operator.decisions.http_server import (
+    belongs_to_http,
+    http_creations,
+    http_held_back,
+    wanted_http_objects,
+)
 from queueserver_operator.decisions.keys import own_secrets
 from queueserver_operator.model import ApplyObject, Chain, CreateOnly, DeleteObject, Manifest, Ref
 from queueserver_operator.reading import text
@@ -25,7 +30,10 @@ _REMOVED_WHEN_UNWANTED = ("NetworkPolicy", "PodDisruptionBudget", "ServiceAccoun
 def child_chains(context: Context, replicas: int) -> tuple[Chain, ...]:
     """All children but Secrets with keys and the StatefulSet; `replicas` of the manager."""
     wanted = [*_wanted(context), *wanted_http_objects(context, replicas)]
-    chains: list[Chain] = [chain for manifest in wanted if (chain := _applied(context, manifest))]
+    held = http_held_back(context)
+    chains: list[Chain] = [
+        chain for manifest in wanted if manifest["kind"] not in held and (chain := _applied(context, manifest))
+    ]
     client = _client_secret(context)
     spec = context.spec
     if spec.environment.home.made_by_operator and names.home_claim(spec.name) not in context.observed.claims:

@@ -34,6 +34,12 @@ def wanted_http_objects(context: Context, replicas: int) -> Iterator[dict[str, A
     yield from http_objects(context.spec, http, context.options, replicas=servers, revision=_revision(context, http))
 
 
+def http_held_back(context: Context) -> tuple[str, ...]:
+    """Kinds that are left as they are until the manager's key is known, of which pods are made anew."""
+    control = context.control_secret
+    return () if control is not None and control.public_key else ("Deployment",)
+
+
 def http_creations(context: Context) -> Iterator[Chain]:
     """What is made once and never changed: keys and the claim of the database."""
     http, spec = context.http, context.spec

@@ -263,6 +263,20 @@ def test_a_server_that_waits_for_its_database_is_told_after_a_while_and_looked_a
     assert some.condition("HttpUnavailable") == ("", "", "")
 
 
+def test_pods_are_made_once_when_the_key_of_the_manager_is_known():
+    some = world(http={})
+    templates = []
+    for _ in range(20):
+        plan = some.plan()
+        some.carry_out(plan)
+        if found := some.objects.get(("Deployment", some.namespace, "q-http")):
+            templates.append(found["spec"]["template"]["metadata"]["annotations"])
+        if not plan.chains:
+            break
+    assert templates
+    assert templates.count(templates[0]) == len(templates)
+
+
 def test_of_several_servers_one_that_is_to_end_answers_until_nobody_is_led_to_it():
     assert server(with_external_database())["lifecycle"] == {"preStop": {"exec": {"command": ["sleep", "5"]}}}
     assert "lifecycle" not in server(with_http())

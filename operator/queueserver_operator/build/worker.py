@@ -72,11 +72,15 @@ def template_hash(spec: QueueServerSpec, options: Options) -> str:
     return digest([_pod_spec(spec, options, ""), _labels(spec), _annotations(spec), config])
 
 
-def config_map(spec: QueueServerSpec, environment: Environment, link_server_public_key: str) -> dict[str, Any]:
-    """The worker's configuration; there is no secret in it."""
+def config_map(
+    spec: QueueServerSpec, environment: Environment, link_server_public_key: str, revision: str
+) -> dict[str, Any]:
+    """The worker's configuration; there is no secret in it. `revision` of the startup code, empty: unknown."""
     config = WorkerConfig(
         link_address=service_address(link_service(spec.name), spec.namespace, LINK_PORT),
         token="",
+        # The same in the status of the environment and in the runs that it makes.
+        startup_revision=revision,
         **_worker_config(spec, environment.opening_id, link_server_public_key),
     )
     return {

@@ -66,7 +66,8 @@ def _next_step(context: Context, environment: Environment, before: dict[str, Any
     if refused := _refusal(context, environment):
         return State("waiting", refused, before, requeue=_REFUSAL_PAUSE)
     take = () if lease else (TakeLease(small.lease(context.spec, context.options, environment)),)
-    config_map = hashed(worker.config_map(context.spec, environment, server.public_key))
+    revision = context.profile_revision
+    config_map = hashed(worker.config_map(context.spec, environment, server.public_key, revision))
     actions = (*take, CreateOnly(config_map), CreateOnly(pod_manifest))
     cause = Cause("Starting", "The pod of the worker is being made.")
     return State("starting", cause, before, actions=actions)

@@ -46,6 +46,16 @@ def test_rule_05_a_change_of_the_startup_code_waits_for_the_next_opening():
     assert "changed startup code" in some.condition("RolloutPending", name)[2]
 
 
+def test_rule_05_the_revision_of_the_startup_code_is_the_same_in_the_status_and_in_the_runs():
+    some = world(environment={"profile": {"configMap": {"name": "code"}}})
+    some.put("ConfigMap", "code", {"data": {"plans.py": "a = 1"}})
+    name = some.opened()
+    config = WorkerConfig.from_json(some.get("ConfigMap", name)["data"]["worker.json"])
+    assert config.startup_revision
+    assert some.status(name)["profile"]["revision"] == config.startup_revision
+    assert some.status()["profile"]["revision"] == config.startup_revision
+
+
 @pytest.mark.parametrize(
     ("policy", "in_a_plan", "when_idle"),
     [("WhenIdle", False, True), ("Immediate", True, True), ("OnRestart", False, False)],

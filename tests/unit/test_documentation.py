@@ -48,7 +48,7 @@ PROGRAMS = {
 OTHER_PROGRAMS_OPTIONS = {"--now", "--user", "--upgrade", "--help", "--decode"}  # of systemctl, uv, base64
 CURL_OPTIONS = {"--header", "--json", "--request", "--retry", "--retry-connrefused", "--silent"}
 CONTAINER_OPTIONS = {"--rm", "--entrypoint", "--no-cache-dir"}  # of docker and podman, and of pip
-KUBECTL_OPTIONS = {"--no-headers", "--server-side", "--type", "--clusterrole", "--serviceaccount"}
+KUBECTL_OPTIONS = {"--from-literal", "--no-headers", "--server-side", "--type", "--clusterrole", "--serviceaccount"}
 # tests/cluster/test_tutorial.py runs the commands.
 TUTORIAL_OPTIONS = {
     "--all",

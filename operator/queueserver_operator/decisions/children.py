@@ -19,6 +19,7 @@ from queueserver_operator.decisions.http_server import (
 )
 from queueserver_operator.decisions.keys import own_secrets
 from queueserver_operator.model import ApplyObject, Chain, CreateOnly, DeleteObject, Manifest, Ref
+from queueserver_operator.observed import Pod
 from queueserver_operator.reading import text
 
 REFUSAL_PAUSE = 30.0
@@ -81,8 +82,14 @@ def manager_link_keys(context: Context) -> str:
 
 
 def key_rotation_waits(context: Context) -> bool:
-    """The keys of the link have changed while a worker is there that was made with the old ones."""
-    return link_keys_changed(context) and any(not pod.gone for pod in context.observed.worker_pods)
+    """The keys of the link have changed while a worker lives that was made with the old ones."""
+    return link_keys_changed(context) and any(_may_run(pod) for pod in context.observed.worker_pods)
+
+
+def _may_run(pod: Pod) -> bool:
+    """Not one that has ended and is kept for its log."""
+    container = pod.container(names.WORKER_CONTAINER)
+    return not pod.gone and (container is None or container.phase != "terminated")
 
 
 def link_keys_changed(context: Context) -> bool:

@@ -68,8 +68,10 @@ def _may_roll(context: Context, keys_wait: bool) -> bool:
     """A running manager may be replaced: by the policy, or because no environment can be opened with its keys."""
     if keys_wait:
         return False
-    policy, busy = context.spec.update_policy, context.report.busy
-    return policy == "Immediate" or (not busy and (policy == "WhenIdle" or link_keys_changed(context)))
+    if link_keys_changed(context):
+        return not context.report.in_hand  # an opening waits for the new keys, and is gone on with by the next manager
+    policy = context.spec.update_policy
+    return policy == "Immediate" or (policy == "WhenIdle" and not context.report.busy)
 
 
 def manager_cause(context: Context) -> tuple[bool, Cause]:

@@ -175,6 +175,49 @@ def test_rule_06_keys_of_the_control_socket_change_with_a_roll_of_the_manager():
     assert client == some.get("Secret", "q-control")["data"]["public_key"]
 
 
+def test_rule_06_keys_that_were_deleted_are_made_anew_and_taken_over():
+    some = world()
+    name = some.opened()
+    some.end_worker(name)
+    some.manager_says()
+    some.settle()
+    before = some.get("Secret", "q-client")["data"]["QSERVER_ZMQ_PUBLIC_KEY"]
+    some.remove("Secret", "q-control")
+    done = some.settle()
+    assert [one.manifest["metadata"]["name"] for one in done if isinstance(one, CreateKeys)] == ["q-control"]
+    assert [one.ref.name for one in done if isinstance(one, DeleteObject)] == ["q-manager-0"]
+    assert some.get("Secret", "q-client")["data"]["QSERVER_ZMQ_PUBLIC_KEY"] != before
+    some.start_manager()
+    some.settle()
+    some.remove("Secret", "q-link-server")
+    some.remove("Secret", "q-link-worker")
+    assert [one.ref.name for one in some.settle() if isinstance(one, DeleteObject)] == ["q-manager-0"]
+    some.start_manager()
+    some.settle()
+    assert some.condition("Ready")[0] == "True"
+    second = some.open_environment(OTHER_OPENING)
+    some.settle()
+    assert some.has("Pod", second)
+
+
+@pytest.mark.parametrize("policy", ["WhenIdle", "Immediate", "OnRestart"])
+def test_rule_06_keys_of_the_link_that_are_noticed_at_an_opening_come_first(policy: str):
+    some = world(updatePolicy=policy)
+    some.settle()
+    some.start_manager()
+    some.manager_says()
+    some.settle()
+    some.put("Secret", "q-link-worker", {**some.get("Secret", "q-link-worker"), "data": some.new_keys()})
+    name = some.open_environment()
+    some.manager_says("creating_environment", "initializing", environment_name=name)
+    done = some.settle()
+    assert [one.ref.name for one in done if isinstance(one, DeleteObject)] == ["q-manager-0"]
+    assert some.condition("Ready", name)[1] == "KeysChanging"
+    some.start_manager()
+    some.settle()
+    assert some.has("Pod", name)
+
+
 @pytest.mark.parametrize("policy", ["WhenIdle", "Immediate", "OnRestart"])
 def test_rule_06_keys_of_the_link_wait_until_no_environment_is_open(policy: str):
     some = world(updatePolicy=policy)

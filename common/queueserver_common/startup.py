@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 SourceKind = Literal["directory", "script", "module"]
+
+
+def profile_directory(profile: str | None, ipython_dir: Path | str | None) -> Path:
+    """The directory with the startup code of an IPython profile (`default` when none is named)."""
+    return Path(ipython_dir or "~/.ipython").expanduser() / f"profile_{profile or 'default'}" / "startup"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from faulty_manager import PROFILE as SMALL
 from faulty_manager import FaultyManager, wait_until
 from process_table import free_ports
 from queueserver_worker.runtime.kernel import own_address
+from running_manager import SIMULATED_PROFILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -254,6 +255,38 @@ def test_ports_address_file_and_backend_are_those_of_the_settings(
     reply = console.type("import matplotlib; assert matplotlib.get_backend() == 'svg', matplotlib.get_backend()")
     assert reply["status"] == "ok", reply
     console.close()
+    manager.stop()
+
+
+@pytest.mark.row("plans-and-permissions", "IPython profile: a script or module after it")
+@pytest.mark.parametrize("kind", ["script", "module", "nothing before"])
+def test_a_script_or_module_goes_after_the_profile_in_the_same_namespace(
+    start_manager: Callable[..., ContractManager], tmp_path: Path, kind: str
+) -> None:
+    startup = tmp_path / "profile_lab" / "startup"
+    startup.mkdir(parents=True)
+    if kind != "nothing before":
+        (startup / "00-engine.ipy").write_text(SMALL["00-engine.py"] + "%env MADE_BY_A_PROFILE=yes\n")
+    made = "RE" if kind == "script" else "None"
+    after = f"import os\nseen = [os.environ.get('MADE_BY_A_PROFILE'), {made} is not None]\ndef own_plan():\n    yield\n"
+    (tmp_path / "after_the_profile.py").write_text(after)
+    source = f"--startup-script={tmp_path}/after_the_profile.py"
+    if kind == "module":
+        source = "--startup-module=after_the_profile"
+    permissions = Path(SIMULATED_PROFILE) / "user_group_permissions.yaml"
+    manager = start_manager(
+        options=[
+            *("--use-ipython-kernel=ON", "--startup-profile=lab", f"--ipython-dir={tmp_path}", source),
+            f"--user-group-permissions={permissions}",
+        ],
+        environment={"PYTHONPATH": str(tmp_path)},
+        startup_files=None,
+    )
+    status = manager.open_environment()
+    assert status["re_state"] == (None if kind == "nothing before" else "idle")
+    assert "own_plan" in manager.accepted("plans_existing")["plans_existing"]
+    told = {"script": ["yes", True], "module": ["yes", False], "nothing before": [None, False]}[kind]
+    assert manager.upload(f"assert seen == {told}, seen")["success"] is True
     manager.stop()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from queueserver_common.lists_file import LISTS_FILE_NAME, ListsFileError, write_lists
-from queueserver_common.startup import SourceKind, StartupSource
+from queueserver_common.startup import SourceKind, StartupSource, profile_directory
 
 _LOADING_PROCESS = "from queueserver_worker.list_plans_devices import loading_process; loading_process()"
 
@@ -34,6 +34,8 @@ class _Request:
     device_max_depth: int
     use_ipython: bool = False
     """The code finds IPython's shell, so magics work."""
+    profile_startup: str = ""
+    """Directory of a profile whose code goes before, as in a worker's kernel."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self) | {"startup": self.startup.as_mapping(), "file": str(self.file)})
@@ -65,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.ignore_invalid_plans == "ON",
         options.device_max_depth,
         options.use_ipython_kernel == "ON",
+        _profile_before(options, source),
     )
     # -P: the directory that the program was started from is not a place to import from.
     process = subprocess.run([sys.executable, "-P", "-c", _LOADING_PROCESS, request.to_json()], check=False)
@@ -98,7 +101,7 @@ def _write_lists(request: _Request) -> int:
         except ImportError as error:
             return _failed(f"IPython cannot be imported ({error}): install it beside the startup code's packages.")
     try:
-        namespace = load_startup(request.startup)
+        namespace = load_startup(request.startup, request.profile_startup)
         devices = existing_devices(namespace, request.device_max_depth)
         plans = existing_plans(namespace, request.ignore_invalid_plans, devices=devices)
         write_lists(request.file, plans, devices)
@@ -134,9 +137,15 @@ def _source(options: argparse.Namespace) -> StartupSource | None:
         return named
     if not options.startup_profile and not options.ipython_dir:
         return None
-    # As the manager finds it: a profile's code is in the folder `startup`.
-    ipython = Path(options.ipython_dir or "~/.ipython").expanduser()
-    return StartupSource("directory", str(ipython / f"profile_{options.startup_profile or 'default'}" / "startup"))
+    return StartupSource("directory", str(profile_directory(options.startup_profile, options.ipython_dir)))
+
+
+def _profile_before(options: argparse.Namespace, source: StartupSource) -> str:
+    """Directory of the profile that a kernel loads before a script or module; empty when there is none."""
+    is_named = options.startup_profile or options.ipython_dir
+    if options.use_ipython_kernel != "ON" or source.kind == "directory" or not is_named:
+        return ""
+    return str(profile_directory(options.startup_profile, options.ipython_dir))
 
 
 def _failed(text: str) -> int:

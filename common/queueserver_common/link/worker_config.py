@@ -51,7 +51,8 @@ class WorkerConfig:
 
     kernel: dict[str, Any] | None = None
     """The worker runs in an IPython kernel with these settings: `ip`, `connection_file`, `connection_dir`, `ports` by
-    channel, `matplotlib`, all optional; None: in plain Python."""
+    channel, `matplotlib`, `profile_startup` (directory of an IPython profile whose startup code goes before the script
+    or module), all optional; None: in plain Python."""
 
     def to_json(self) -> str:
         """One line of JSON; contains the token."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from queueserver_common.link.worker_config import WorkerConfig
-from queueserver_common.startup import StartupSource
+from queueserver_common.startup import StartupSource, profile_directory
 from queueserver_manager.settings.table import IPYTHON_CHANNELS, SETTINGS
 
 _LOG_LEVELS = {
@@ -214,7 +214,10 @@ class Settings:
     def _kernel(self) -> dict[str, Any]:
         """What a worker is told of its kernel."""
         ports = {channel: getattr(self, f"ipython_{channel}_port") for channel in IPYTHON_CHANNELS}
-        return {
+        before: dict[str, Any] = {}
+        if (self.startup_profile or self.ipython_dir) and (self.startup_script or self.startup_module):
+            before = {"profile_startup": str(profile_directory(self.startup_profile, self.ipython_dir))}
+        return before | {
             "ip": self.ipython_kernel_ip,
             "connection_file": self.ipython_connection_file,
             "connection_dir": None if self.ipython_connection_dir is None else str(self.ipython_connection_dir),

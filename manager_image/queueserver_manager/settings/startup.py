@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from queueserver_common.startup import StartupSource
+from queueserver_common.startup import StartupSource, profile_directory
 from queueserver_manager.settings.declaration import Given
 from queueserver_manager.settings.errors import Notice, SettingsError
 from queueserver_manager.settings.model import LISTS_FILE_NAME, PERMISSIONS_FILE_NAME, Settings
@@ -96,9 +96,8 @@ def _refuse_two_sources(given: Mapping[str, Given]) -> None:
 def _profile_directory(given: Mapping[str, Given]) -> Path | None:
     if "startup_profile" not in given and "ipython_dir" not in given:
         return None
-    ipython = _path(given["ipython_dir"]) if "ipython_dir" in given else Path("~/.ipython").expanduser()
-    profile = given["startup_profile"].value if "startup_profile" in given else "default"
-    return ipython / f"profile_{profile}" / "startup"
+    profile = str(given["startup_profile"].value) if "startup_profile" in given else None
+    return profile_directory(profile, _path(given["ipython_dir"]) if "ipython_dir" in given else None)
 
 
 def _path(given: Given) -> Path:

@@ -142,7 +142,8 @@ SETTINGS: tuple[Setting, ...] = (
         Group.STARTUP,
         Text("NAME"),
         None,
-        "IPython profile whose directory `startup` holds the startup code",
+        "IPython profile whose directory `startup` holds the startup code; with an IPython kernel, a script or module "
+        "that is named too is executed after it",
         option="--startup-profile",
         key="startup/startup_profile",
     ),

@@ -77,6 +77,16 @@ def test_a_profile_with_magics_is_listed_as_a_worker_with_a_kernel_loads_it(tmp_
     assert list(read_lists(tmp_path / LISTS_FILE_NAME).plans) == ["other_plan", "plan"]
 
 
+@pytest.mark.parametrize(("kernel", "plans"), [("ON", ["first", "plan"]), ("OFF", ["plan"])])
+def test_with_a_kernel_a_script_goes_after_the_profile(tmp_path, script, kernel, plans):
+    folder = tmp_path / "profile_collection" / "startup"
+    folder.mkdir(parents=True)
+    (folder / "00-first.py").write_text("def first():\n    yield\n")
+    profile = ("--startup-profile", "collection", "--ipython-dir", tmp_path)
+    done = program(*profile, "--startup-script", script, "--use-ipython-kernel", kernel, cwd=tmp_path)
+    assert (done.returncode, list(read_lists(tmp_path / LISTS_FILE_NAME).plans)) == (0, plans), done.stderr
+
+
 def test_an_existing_file_is_overwritten(tmp_path, script):
     (tmp_path / LISTS_FILE_NAME).write_text("existing_plans: {}")
     assert program("--startup-script", script, cwd=tmp_path).returncode == 0

@@ -20,8 +20,11 @@ from queueserver_worker.profile.user_namespace import Namespace
 _log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
 
 
-def load_startup(source: StartupSource) -> Namespace:
+def load_startup(source: StartupSource, profile_startup: str = "") -> Namespace:
     """Run the startup code in this process and return its namespace.
+
+    `profile_startup`: directory of an IPython profile whose files a kernel runs before, as IPython would; there may be
+    none.
 
     Directory: all `*.py` and `*.ipy` files in the order of their names, in one namespace; the directory stays on
     `sys.path`. Script: its directory is on `sys.path` while it runs, and modules that it imports from there are
@@ -32,6 +35,8 @@ def load_startup(source: StartupSource) -> Namespace:
     helpers.forget_registrations()
     helpers.mark_worker_active()
     importable.install()
+    if profile_startup and _startup_files(Path(profile_startup)):
+        _load_directory(profile_startup)
     load = {"directory": _load_directory, "script": _load_script, "module": _load_module}[source.kind]
     return load(source.value)
 
@@ -41,10 +46,7 @@ def _load_directory(value: str) -> Namespace:
     if not directory.is_dir():
         problem = "is not a directory" if directory.exists() else "does not exist"
         raise StartupError(f"The startup directory '{directory}' {problem}.", file=str(directory))
-    files = sorted(
-        (path for path in directory.iterdir() if path.suffix in (".py", ".ipy") and path.is_file()),
-        key=lambda path: path.name,
-    )
+    files = _startup_files(directory)
     if not files:
         raise StartupError(
             f"The startup directory '{directory}' holds no startup code: it needs at least one *.py or *.ipy file.",
@@ -59,6 +61,14 @@ def _load_directory(value: str) -> Namespace:
         _log.info("Loading startup file '%s'", path)
         run_file(path, namespace, _below(directory), replace_ipython=True)
     return namespace
+
+
+def _startup_files(directory: Path) -> list[Path]:
+    """The code files of a directory in the order of their names; none when it does not exist."""
+    if not directory.is_dir():
+        return []
+    files = (path for path in directory.iterdir() if path.suffix in (".py", ".ipy") and path.is_file())
+    return sorted(files, key=lambda path: path.name)
 
 
 def _load_script(value: str) -> Namespace:

@@ -54,7 +54,7 @@ class Environment:
     def open(self, config: WorkerConfig) -> EnvironmentReady:
         """Load the startup code and describe what it made; raises StartupError and PlanDescriptionError."""
         revision = config.startup_revision or startup_revision(config.startup)
-        self._namespace = load_startup(config.startup)
+        self._namespace = load_startup(config.startup, (config.kernel or {}).get("profile_startup", ""))
         if config.create_run_engine:
             make_run_engine(self._namespace, keep=config.keep_run_engine)
         self._revision = revision

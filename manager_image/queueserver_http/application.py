@@ -99,7 +99,7 @@ class Application:
                 expose_headers=["server-timing"],
                 max_age=_AN_HOUR,
             )
-        limits = Limits(server.body_limit, server.response_bytesize_limit, server.request_limit)
+        limits = Limits(server.body_limit, server.response_bytesize_limit, server.request_limit, server.body_timeout)
         access_log = AccessLog(enabled=server.access_log)
         application.add_middleware(Envelope, limits=limits, figures=self.figures, access_log=access_log)
         application.add_middleware(_ToldStart)

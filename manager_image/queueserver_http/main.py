@@ -19,6 +19,7 @@ from queueserver_common import __version__
 from queueserver_http.application import Application
 from queueserver_http.configuration.settings import DEFAULT_PORT, Configuration
 from queueserver_http.configuration.sources import ConfigurationError, load
+from queueserver_http.middleware.connections import limited
 
 EXIT_CONFIGURATION = 2
 EXIT_ADDRESS = 3
@@ -84,7 +85,7 @@ class _Server(uvicorn.Server):
     def __init__(self, application: Application, host: str, port: int) -> None:
         self._application = application
         self._host, self._port = host, port
-        listen = application.configuration.uvicorn
+        listen, server = application.configuration.uvicorn, application.configuration.server_configuration
         self._scheme = "https" if listen.ssl_certfile else "http"
         super().__init__(
             uvicorn.Config(
@@ -93,7 +94,7 @@ class _Server(uvicorn.Server):
                 port=port,
                 root_path=listen.root_path,
                 loop="uvloop",
-                http="httptools",
+                http=limited(server.head_timeout, server.connection_limit),
                 ws="websockets-sansio",
                 ws_max_size=64 * 1024,
                 ws_per_message_deflate=False,

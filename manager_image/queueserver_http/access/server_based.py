@@ -97,10 +97,12 @@ class ServerBasedAPIAccessControl(BasicAPIAccessControl):
             if role not in self.roles:
                 _log.warning("The access server names a role that does not exist: %r", role)
                 continue
-            for name in users if isinstance(users, list | Mapping) else ():
+            if not isinstance(users, list | Mapping) or not all(isinstance(name, str) for name in users):
+                raise ValueError(f"a list of names, or a mapping of names, is expected for the role {role!r}")
+            for name in users:
                 info = users[name] if isinstance(users, Mapping) and isinstance(users[name], Mapping) else {}
                 before = found.get(name, User(frozenset()))
-                found[str(name)] = User(
+                found[name] = User(
                     before.roles | {role},
                     str(info.get("displayed_name") or before.displayed_name),
                     str(info.get("mail") or info.get("email") or before.email),

@@ -6,6 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 
+class ProviderAway(Exception):
+    """The server that knows the users does not answer, so that nothing can be said of anybody."""
+
+
 class ExternalAuthenticator(ABC):
     """A class named in `authentication/providers` that leaves the login to another server.
 
@@ -16,8 +20,11 @@ class ExternalAuthenticator(ABC):
 
     @abstractmethod
     async def leave(self) -> str:
-        """The address to which the browser is sent."""
+        """The address to which the browser is sent; raises `ProviderAway`."""
 
     @abstractmethod
     async def come_back(self, sent: Mapping[str, str]) -> str | None:
-        """The user's name for what the provider sent back; None when it did not confirm the login."""
+        """The user's name for what the provider sent back; None when it did not confirm the login.
+
+        Raises `ProviderAway`.
+        """

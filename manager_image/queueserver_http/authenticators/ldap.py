@@ -14,6 +14,7 @@ from ldap3.core.exceptions import LDAPException
 from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
+from queueserver_http.authenticators.external import ProviderAway
 from queueserver_http.authenticators.passwords import PasswordAuthenticator
 
 _log = logging.getLogger("bluesky_httpserver.authenticators")
@@ -93,7 +94,7 @@ class LDAPAuthenticator(PasswordAuthenticator):
                 return self._check(server, name, password)
             except LDAPException as error:
                 _log.error("The LDAP server %s cannot be asked: %s", server.host, error)
-        return False
+        raise ProviderAway
 
     def _check(self, server: ldap3.Server, name: str, password: str) -> bool:
         for dn in self._names(server, name):

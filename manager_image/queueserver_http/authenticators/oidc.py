@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import httpx
 import jwt
 
-from queueserver_http.authenticators.external import ExternalAuthenticator
+from queueserver_http.authenticators.external import ExternalAuthenticator, ProviderAway
 
 _TIMEOUT_S = 10.0
 _LOGIN_S = 600.0
@@ -61,7 +61,11 @@ class OIDCAuthenticator(ExternalAuthenticator):
         self._keys_expire = float("-inf")
 
     async def leave(self) -> str:
-        provider = await self._discover()
+        try:
+            address = (await self._discover())["authorization_endpoint"]
+        except (httpx.HTTPError, KeyError, ValueError, TypeError) as error:
+            _log.error("The provider at %s cannot be asked: %r", self._well_known, error)
+            raise ProviderAway from None
         now = time.monotonic()
         self._leaving = {state: one for state, one in self._leaving.items() if one[0] > now}
         if len(self._leaving) >= _MOST_LOGINS:
@@ -79,7 +83,7 @@ class OIDCAuthenticator(ExternalAuthenticator):
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        return f"{provider['authorization_endpoint']}?{urlencode(query)}"
+        return f"{address}?{urlencode(query)}"
 
     async def come_back(self, sent: Mapping[str, str]) -> str | None:
         expires, nonce, verifier = self._leaving.pop(sent.get("state", ""), (float("-inf"), "", ""))
@@ -89,6 +93,9 @@ class OIDCAuthenticator(ExternalAuthenticator):
         try:
             token = await self._exchange(sent["code"], verifier)
             claims = await self._claims(token)
+        except httpx.TransportError as error:
+            _log.error("The provider cannot be asked: %r", error)
+            raise ProviderAway from None
         except (httpx.HTTPError, jwt.PyJWTError, KeyError, ValueError) as error:
             _log.warning("The provider did not confirm a login: %s", error)
             return None

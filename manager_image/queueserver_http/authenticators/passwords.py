@@ -15,7 +15,10 @@ class PasswordAuthenticator(ABC):
 
     @abstractmethod
     async def authenticate(self, username: str, password: str) -> str | None:
-        """The user's name as policies know it; None when name or password are wrong."""
+        """The user's name as policies know it; None when name or password are wrong.
+
+        Raises `ProviderAway`.
+        """
 
 
 AnyAuthenticator = PasswordAuthenticator | ExternalAuthenticator

@@ -83,6 +83,12 @@ class ServerSection(Section):
     """Bytes of a request's body."""
     response_bytesize_limit: Annotated[int, Field(gt=0)] = 300_000_000
     """Bytes of a reply's body."""
+    head_timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds that a client has for the head of a request, from the connection or from its first byte."""
+    body_timeout: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Seconds that a client has for the body of a request."""
+    connection_limit: Annotated[int, Field(gt=0)] = 5000
+    """Connections at the same time, without those that became websockets."""
     request_limit: Annotated[int, Field(gt=0)] = 2000
     """Requests at the same time."""
     websocket_limit: Annotated[int, Field(gt=0)] = 2000

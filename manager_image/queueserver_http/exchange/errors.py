@@ -57,6 +57,11 @@ def manager_away(status: int, retry_after: int) -> HttpError:
     return HttpError(status, detail, {"retry-after": str(retry_after)})
 
 
+def provider_away() -> HttpError:
+    """503: whether the credentials are right cannot be known."""
+    return HttpError(503, "The authentication provider does not answer. Log in later.", {"retry-after": "5"})
+
+
 def database_away() -> HttpError:
     """503: who sent the request cannot be looked up, or a change of accounts cannot be stored."""
     return HttpError(503, "The database of accounts does not answer. Repeat the request later.", {"retry-after": "1"})

@@ -17,8 +17,6 @@ from queueserver_http.middleware.access_log import AccessLog
 from queueserver_http.middleware.figures import Figures
 
 _MOST_QUERY_FIELDS = 100
-_BODY_TIME_S = 30.0
-"""Seconds that a client has to send the body."""
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -34,11 +32,12 @@ _log = logging.getLogger("bluesky_httpserver")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of what one client may cost. `body`, `reply`: bytes; `requests`: at once."""
+    """Bounds of what clients may cost. `body`, `reply`: bytes; `requests`: at once; `body_time`: seconds."""
 
     body: int = 32 * 1024 * 1024
     reply: int = 300_000_000
     requests: int = 2000
+    body_time: float = 30.0
 
 
 class Envelope:
@@ -102,14 +101,14 @@ class _Exchange:
         if self._body_complete:
             return await self._receive()
         if self._body_due is None:
-            self._body_due = asyncio.get_running_loop().time() + _BODY_TIME_S
+            self._body_due = asyncio.get_running_loop().time() + self._limits.body_time
             announced = Headers(scope=self.scope).get("content-length", "")
             self._check_length(int(announced) if announced.isdigit() else 0)
         try:
             async with asyncio.timeout_at(self._body_due):
                 message = await self._receive()
         except TimeoutError:
-            raise HttpError(408, f"The body did not arrive within {_BODY_TIME_S:g} s.") from None
+            raise HttpError(408, f"The body did not arrive within {self._limits.body_time:g} s.") from None
         if message["type"] == "http.disconnect":
             raise bad_request("The connection was closed before the body was complete.")
         self._received += len(message.get("body", b""))

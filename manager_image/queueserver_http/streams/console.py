@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import secrets
 from collections import deque
 from typing import Any
@@ -13,6 +15,9 @@ from queueserver_http.streams.broadcast import Broadcast, Gathering
 MOST_LINES = 2000
 _LONGEST_LINE = 10_000
 """Characters of a line in the text; of a longer one the end is kept."""
+_LONGEST_SHOWN = 200
+
+_log = logging.getLogger("bluesky_httpserver.console")
 
 
 class Console:
@@ -30,8 +35,10 @@ class Console:
         self._gathering.add(payload)
 
     def _publish(self, payloads: list[bytes]) -> None:
-        messages = [orjson.loads(payload) for payload in payloads]
-        text = "".join(message["msg"] for message in messages)
+        messages = [one for payload in payloads if (one := _message(payload)) is not None]
+        if not messages:
+            return
+        text = "".join(one["msg"] for one in messages)
         # The manager's number of a message is left out: messages may be joined, and are numbered by this server.
         message = orjson.dumps({"time": messages[0]["time"], "msg": text})
         *complete, rest = (self._line + text).split("\n")
@@ -63,3 +70,18 @@ class Console:
         """End the stream."""
         self._gathering.flush()
         self.messages.close()
+
+
+def _message(payload: bytes) -> dict[str, Any] | None:
+    """A published message; None for what is none, which must not take others along."""
+    try:
+        message = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        try:
+            message = json.loads(payload)  # understands what is no character, such as a byte of a file's name
+        except ValueError:
+            message = None
+    if not isinstance(message, dict) or not isinstance(text := message.get("msg"), str):
+        _log.warning("A message of the console cannot be read: %r", payload[:_LONGEST_SHOWN])
+        return None
+    return {"time": message.get("time"), "msg": text.encode("utf-8", "backslashreplace").decode()}

@@ -1,13 +1,16 @@
-"""TLS by the server's own certificate, and more requests and websockets at once than a server is to serve."""
+"""TLS by the server's own certificate; clients that are too slow, and more of them than a server is to serve."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import socket
 import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -76,6 +79,62 @@ def test_requests_and_websockets_are_encrypted_with_the_servers_certificate(
         assert "Traceback" not in server.log
     finally:
         server.close()
+
+
+def test_clients_that_send_nothing_or_too_slowly_are_disconnected(
+    start_server: Callable[..., RunningHttpServer], manager: ContractManager
+) -> None:
+    limits = {"head_timeout": 2, "body_timeout": 0.5}
+    server = start_server(manager, configuration={"server_configuration": limits})
+    head = f"POST /api/queue/item/add HTTP/1.1\r\nHost: x\r\nAuthorization: ApiKey {KEY}\r\n"
+
+    def answer(data: bytes) -> bytes:
+        with socket.create_connection(("localhost", server.port), timeout=30) as connection:
+            connection.sendall(data)
+            received = b""
+            with contextlib.suppress(ConnectionResetError):
+                while part := connection.recv(4096):
+                    received += part
+        return received
+
+    assert answer(b"") == b""
+    assert answer(head.encode()) == b""  # the head is not complete
+    slow = answer(f"{head}Content-Length: 100\r\nConnection: close\r\n\r\n".encode() + b'{"item"')
+    assert slow.startswith(b"HTTP/1.1 408")
+    assert b'{"detail":' in slow
+    kept = HTTPConnection("localhost", server.port, timeout=30)
+    for _ in range(2):  # a connection is kept for longer than the first head may take
+        kept.request("GET", "/api/status", headers=HEADERS)
+        reply = kept.getresponse()
+        assert (reply.status, json.loads(reply.read())["manager_state"]) == (200, "idle")
+        time.sleep(2.2)
+    kept.sock.sendall(head.encode())
+    with contextlib.suppress(ConnectionResetError):
+        assert kept.sock.recv(4096) == b""
+    kept.close()
+    assert "Traceback" not in server.log
+
+
+def test_too_many_connections_are_refused(
+    start_server: Callable[..., RunningHttpServer], manager: ContractManager
+) -> None:
+    server = start_server(manager, configuration={"server_configuration": {"connection_limit": 3}})
+    with contextlib.ExitStack() as stack:
+
+        def connected() -> httpx.Client:
+            """A client with a connection, as soon as those that were closed before count no more."""
+            client = stack.enter_context(server.client(**HEADERS))
+            deadline = time.monotonic() + 30
+            while client.get("/api/status").status_code != 200:
+                assert time.monotonic() < deadline
+            return client
+
+        *_, client = [connected() for _ in range(3)]
+        refused = httpx.get(f"{server.url}/api/status", headers=HEADERS)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["detail"] == "The server has too many connections."
+        client.close()
+        connected()
 
 
 def test_too_many_requests_and_websockets_at_once_are_refused(

@@ -17,6 +17,7 @@ from api_server import ApiServer, running_api_server
 from contract_manager import ContractManager
 from identity_providers import OpenIdProvider, running_slapd
 from postgres_server import PostgresServer
+from process_table import free_ports
 from running_http_server import KEY, RunningHttpServer
 from saml_provider import SamlProvider
 
@@ -164,6 +165,35 @@ def test_users_of_an_openid_provider_log_in(start_server: Start, manager_with_en
         ):
             provider.claims = claims
             assert httpx.get(f"{code}?{come_back()}").status_code == 401, claims
+        query = come_back()
+    away = httpx.get(f"{code}?{query}")
+    assert (away.status_code, away.headers["retry-after"]) == (503, "5"), away.text
+
+
+def test_an_openid_provider_that_was_never_there_is_503(
+    start_server: Start, manager_with_environment: ContractManager
+) -> None:
+    [port] = free_ports(1)
+    arguments = {
+        "client_id": "queueserver",
+        "client_secret": "SECRETWORD",
+        "well_known_uri": f"http://127.0.0.1:{port}/.well-known/openid-configuration",
+        "redirect_uri": "http://localhost/api/auth/provider/toy/code",
+    }
+    server = start_server(manager_with_environment, configuration=configuration("OIDCAuthenticator", arguments))
+    answer = httpx.get(f"{server.url}/api/auth/provider/toy/code")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5"), answer.text
+    assert "SECRETWORD" not in server.log
+
+
+def test_an_ldap_server_that_is_away_is_503_and_counts_as_no_failed_login(
+    start_server: Start, manager_with_environment: ContractManager
+) -> None:
+    [port] = free_ports(1)
+    arguments = {"server_address": "127.0.0.1", "server_port": port, "bind_dn_template": "uid={username},dc=example"}
+    server = start_server(manager_with_environment, configuration=configuration("LDAPAuthenticator", arguments))
+    answers = [log_in(server, "bob", "bob_password") for _ in range(25)]
+    assert {(one.status_code, one.headers.get("retry-after")) for one in answers} == {(503, "5")}
 
 
 # SAML ------------------------------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_a_manager_that_does_not_answer_is_408_and_one_that_comes_back_is_used_a
     start_server: Callable[..., RunningHttpServer], start_manager: Callable[..., ContractManager]
 ) -> None:
     manager = start_manager()
-    short = {"reply_timeout": 3.0, "connect_timeout": 15.0}
+    short = {"reply_timeout": 8.0, "connect_timeout": 15.0}
     server = start_server(manager, configuration={"qserver_zmq_configuration": short})
     with server.client(**HEADERS) as client:
         assert client.get("/readyz").status_code == 200
@@ -221,6 +221,10 @@ router = APIRouter()
 async def current(request: Request):
     return {"current": 5, "user": principal_of(request).name}
 
+@router.post("/beam/energy", dependencies=[requires("write:execute")])
+async def energy(ev: int):
+    return {"ev": ev}
+
 @router.post("/beam/dump", dependencies=[requires("admin:metrics")])
 async def dump():
     return {}
@@ -238,6 +242,15 @@ def test_custom_routers_are_below_api_and_behind_the_same_credentials(
     with server.client(**HEADERS) as client:
         assert client.get("/api/beam/current").json() == {"current": 5, "user": "UNAUTHENTICATED_SINGLE_USER"}
         assert "admin:metrics" in client.post("/api/beam/dump").json()["detail"]
+        assert client.post("/api/beam/energy?ev=5000").json() == {"ev": 5000}
+        invalid = client.post("/api/beam/energy?ev=SECRETWORD")
+        assert invalid.status_code == 422
+        assert invalid.json()["detail"].startswith("ev: Input should be a valid integer")
+        assert "SECRETWORD" not in invalid.text
+        assert client.delete("/api/beam/energy").status_code == 405
+        assert client.get("/api/status").json()["manager_state"] == "idle"
+        paths = client.get("/openapi.json").json()["paths"]
+        assert {"/api/beam/current", "/api/status"} <= paths.keys()
         assert client.get("/api/nope").status_code == 404
 
 

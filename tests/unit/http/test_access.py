@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ from queueserver_http.access.policies import (
 )
 from queueserver_http.access.resources import DefaultResourceAccessControl
 from queueserver_http.access.scopes import DEFAULT_ROLES, SCOPES
+from queueserver_http.access.server_based import ServerBasedAPIAccessControl
 from queueserver_http.accounts.tokens import Tokens
 from queueserver_http.exchange.errors import HttpError
 
@@ -127,3 +132,37 @@ def test_failures_are_forgotten_after_the_period() -> None:
     failed.check("b")
     now = 10.0
     failed.check("a")
+
+
+def test_an_answer_of_the_access_server_that_makes_no_sense_changes_nothing() -> None:
+    replies: list[object] = [{"expert": ["bob"]}]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(replies[-1]).encode())
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    async def run(port: int) -> None:
+        policy = ServerBasedAPIAccessControl(instrument="tst", server="127.0.0.1", port=port)
+        assert await policy.update()
+        for reply in ({"expert": [{"name": "eve"}]}, {"expert": [["eve"]]}, {"expert": 5}, {"expert": None}, [], "x"):
+            replies.append(reply)
+            assert not await policy.update(), reply
+            assert policy.user("bob") == User(frozenset(["expert"]))
+        replies.append({"observer": {"eve": {}}})
+        assert await policy.update()
+        assert policy.user("bob") is None
+        assert policy.user("eve") == User(frozenset(["observer"]))
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            asyncio.run(run(server.server_port))
+        finally:
+            server.shutdown()
+            thread.join()

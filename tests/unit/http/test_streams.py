@@ -151,3 +151,30 @@ def test_a_reduced_plan_has_choices_defaults_and_limits_as_values() -> None:
         "min": 1,
         "max": 2.5,
     }
+
+
+@pytest.mark.parametrize("damaged", [b'{"time": 1}', b"[]", b"\xff", b"", b'{"time": 1, "msg": 5}'])
+def test_a_message_that_cannot_be_read_takes_no_others_along(damaged: bytes) -> None:
+    async def run() -> None:
+        console = Console()
+        console.add(b'{"time": 1, "msg": "first\\n"}')
+        for payload in (b'{"time": 2, "msg": "before\\n"}', damaged, b'{"time": 3, "msg": "after\\n"}'):
+            console.add(payload)
+        console.close()
+        assert console.text(10).splitlines() == ["first", "before", "after"]
+        console.add(damaged)
+        console.close()
+        assert console.messages.last == 2
+
+    asyncio.run(run())
+
+
+def test_what_is_no_character_is_shown_as_its_code() -> None:
+    async def run() -> None:
+        console = Console()
+        console.add(b'{"time": NaN, "msg": "scan_\\udcff.h5\\n"}')
+        assert console.text(1).splitlines() == ["scan_\\udcff.h5"]
+        [message] = console.since("ALL")
+        assert json.loads(message) == {"time": None, "msg": "scan_\\udcff.h5\n"}
+
+    asyncio.run(run())

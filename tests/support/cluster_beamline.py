@@ -48,6 +48,8 @@ for line in sys.stdin:
     if request is None:
         request = context.socket(zmq.REQ)
         request.linger = 0
+        # As a client should in a cluster: what it sends to the address of a pod that is gone is never refused.
+        request.connect_timeout, request.heartbeat_ivl, request.heartbeat_timeout = 1000, 1000, 3000
         request.curve_publickey, request.curve_secretkey = zmq.curve_keypair()
         request.curve_serverkey = os.environ["QSERVER_ZMQ_PUBLIC_KEY"].encode()
         request.connect(os.environ["QSERVER_ZMQ_CONTROL_ADDRESS"])

@@ -20,7 +20,6 @@ COLLECTIONS = {
     "QueueServer": f"/apis/{API_VERSION}/namespaces/default/queueservers",
     "ConfigMap": "/api/v1/namespaces/default/configmaps",
     "Secret": "/api/v1/namespaces/default/secrets",
-    "Secret": "/api/v1/namespaces/default/secrets",
     "PersistentVolumeClaim": "/api/v1/namespaces/default/persistentvolumeclaims",
 }
 QUEUE_SERVERS = COLLECTIONS["QueueServer"]

@@ -10,7 +10,6 @@ import pytest
 
 from cluster_of_tests import Kubectl
 from deadline import wait_until
-from helm_charts import find_helm
 from helm_release import OPERATOR_DEPLOYMENT, OPERATOR_NAMESPACE, Releases
 from queueserver_operator.names import FINALIZER, control_secret, data_claim, home_claim
 
@@ -25,20 +24,16 @@ def small(**values: Any) -> dict[str, Any]:
     return {"manager": SMALL, "redis": {"resources": {"limits": {"cpu": "50m", "memory": "128Mi"}}}, **values}
 
 
-@pytest.fixture(scope="module")
-def releases(cluster: Kubectl, images: dict[str, str]) -> Releases:
-    program = find_helm()
-    if program is None:
-        pytest.fail("The tests of the charts need helm 4: install it, name it in HELM, or run `make cluster-up`.")
-    return Releases(cluster, images, program)
+@pytest.fixture
+def releases(operator: Releases) -> Releases:
+    return operator
 
 
-@pytest.fixture(autouse=True)
-def operator(releases: Releases, namespace: Kubectl) -> Iterator[None]:
-    """The operator that all tests share is there before and after each test."""
-    releases.install_operator()
+@pytest.fixture
+def operator_returns(operator: Releases) -> Iterator[None]:
+    """The operator that all tests share is there again after the test."""
     yield
-    releases.install_operator()
+    operator.install_operator()
 
 
 @pytest.fixture
@@ -95,6 +90,8 @@ def test_startup_code_and_permissions_from_files_reach_the_queue_server(releases
     assert spec["permissions"] == {"inline": permissions}
 
 
+@pytest.mark.alone
+@pytest.mark.usefixtures("operator_returns")
 def test_the_operator_uninstalled_first_leaves_everything_running_and_deletable(
     releases: Releases, cluster: Kubectl, namespace: Kubectl
 ):
@@ -113,6 +110,8 @@ def test_the_operator_uninstalled_first_leaves_everything_running_and_deletable(
     wait_until(lambda: names(namespace, ANYTHING) == [], "everything of the queue server is gone", 60)
 
 
+@pytest.mark.alone
+@pytest.mark.usefixtures("operator_returns")
 def test_the_operator_installed_again_looks_after_what_it_finds(releases: Releases, namespace: Kubectl):
     releases.install("one", namespace, small())
     releases.uninstall_operator()
@@ -157,6 +156,7 @@ def test_a_queue_server_that_is_to_stay_stays(releases: Releases, namespace: Kub
     assert the(namespace, "pod", "one-manager-0")["metadata"]["uid"] == pod
 
 
+@pytest.mark.usefixtures("operator")
 def test_the_operator_is_one_pod_with_the_rights_of_its_own_account(cluster: Kubectl, namespace: Kubectl):
     deployment = the(cluster.within(OPERATOR_NAMESPACE), "deployment", OPERATOR_DEPLOYMENT)
     assert deployment["status"]["readyReplicas"] == deployment["spec"]["replicas"] == 1

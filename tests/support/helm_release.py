@@ -5,6 +5,7 @@ All tests share one operator for the whole cluster: release `queueserver-operato
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster_of_tests import Kubectl, NoCluster
+from cluster_of_tests import OUTPUT, Kubectl, NoCluster
 from helm_charts import ROOT, find_helm
 from kind.images import chart_values
 
@@ -46,12 +47,15 @@ class Releases:
 
     def install_operator(self, values: Mapping[str, Any] | None = None) -> None:
         """Install the operator that all tests share, or bring it up to date, and wait until it is ready."""
-        self.helm(
-            *("upgrade", "--install", OPERATOR_RELEASE, str(ROOT / "charts" / "queueserver-operator")),
-            *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", _TIMEOUT),
-            *("--take-ownership", "--force-conflicts"),
-            values={"images": chart_values(self.images), **(values or {})},
-        )
+        # Several processes run tests, and helm refuses a second change of a release at the same time.
+        with (OUTPUT / "operator.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.helm(
+                *("upgrade", "--install", OPERATOR_RELEASE, str(ROOT / "charts" / "queueserver-operator")),
+                *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", _TIMEOUT),
+                *("--take-ownership", "--force-conflicts"),
+                values={"images": chart_values(self.images), **(values or {})},
+            )
 
     def uninstall_operator(self) -> None:
         """Uninstall it; QueueServers stay."""

@@ -92,6 +92,7 @@ def test_a_namespace_is_deleted_in_a_plan(open_own_beamline: Beamline):
     wait_until(lambda: holder(open_own_beamline) == "", "the instrument is free", DEADLINE)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("first", ["operator", "queue server"])
 def test_both_releases_are_uninstalled_in_a_plan(operator: Releases, open_own_beamline: Beamline, first: str):
     # The release of the queue server takes the QueueServer of this test over and deletes it when it is uninstalled.

@@ -9,7 +9,7 @@ from deadline import wait_until
 from faults_of_cluster import OperatorSwitch, holder
 from helm_release import Releases
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = [pytest.mark.timeout(500), pytest.mark.alone]
 
 
 def test_a_whole_queue_runs_and_the_environment_closes_without_the_operator(

@@ -177,6 +177,7 @@ def test_start_is_refused_after_a_second_when_a_dead_holders_connection_stays(sh
         (f"{2**22 + 1}@elsewhere", False),
         ("nonsense", False),
     ],
+    ids=["first process", "another process", "this process", "no process", "another host", "nonsense"],
 )
 def test_process_is_known_to_have_ended_only_on_this_host(name: str, ended: bool) -> None:
     assert Holder(name, 1, 0).has_ended() is ended

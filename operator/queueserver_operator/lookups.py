@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from queueserver_operator import observed, views
 from queueserver_operator.api_error import ApiError
-from queueserver_operator.kinds import CONFIG_MAP, EVENT, NODE, SECRET, VOLUME_CLAIM, Kind
+from queueserver_operator.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, NODE, SECRET, VOLUME_CLAIM, Kind
 from queueserver_operator.kubernetes_api import KubernetesApi
 from queueserver_operator.reading import text
 
@@ -54,6 +54,10 @@ class Lookups:
     async def claim(self, namespace: str, name: str, *, max_age: float) -> observed.Claim | None:
         """A claim that somebody else made."""
         return await self._look(VOLUME_CLAIM, namespace, name, views.claim, max_age)
+
+    async def replica_failure(self, namespace: str, name: str, *, max_age: float) -> str:
+        """Why the pods of a Deployment cannot be made; empty when they can."""
+        return await self._look(DEPLOYMENT, namespace, name, views.replica_failure, max_age) or ""
 
     async def nodes(self, names: set[str], *, max_age: float) -> dict[str, observed.Node | None]:
         """Nodes by name; None: there is no such node. Those that the operator may not read are left out.

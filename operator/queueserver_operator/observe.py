@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from queueserver_common.cluster import manager_name
+from queueserver_common.cluster import http_name, manager_name
 from queueserver_operator import names, observed
 from queueserver_operator.family import Family
+from queueserver_operator.http_spec import http_of
 from queueserver_operator.kinds import (
     ENVIRONMENT,
     LEASE,
@@ -101,6 +102,8 @@ class Observer:
         gone = self._store.gone_pods(family)
         stateful_set = self._stateful_set(family)
         manager_pod = next((pod for pod in pods if pod.component == names.MANAGER), None)
+        http_pods = tuple(pod for pod in pods if pod.component == names.HTTP)
+        http_waits = not http_pods and bool(stateful_set and stateful_set.replicas) and self._http_wanted(queue_server)
         owners = (stateful_set.child,) if stateful_set and stateful_set.replicas and manager_pod is None else ()
         nodes = await self._lookups.nodes({pod.node for pod in (*pods, *gone) if pod.node}, max_age=_NODE_AGE)
         seen = observed.Observed(
@@ -111,7 +114,8 @@ class Observer:
             stateful_set=stateful_set,
             manager_pod=manager_pod,
             worker_pods=(*(pod for pod in pods if pod.component == names.WORKER), *gone),
-            http_pods=tuple(pod for pod in pods if pod.component == names.HTTP),
+            http_pods=http_pods,
+            http_failure=await self._http_failure(family) if http_waits else "",
             environments=environments,
             claims=claims,
             secrets=await self._secrets(family, wanted.secrets, opening),
@@ -121,7 +125,7 @@ class Observer:
             events=await self._warnings(family, pods, claims, owners),
             refusals=self._refusals(family),
         )
-        return Sight(seen, self._look_again(seen, wanted, waits=bool(owners)))
+        return Sight(seen, self._look_again(seen, wanted, waits=bool(owners) or http_waits))
 
     def _note_uid(self, family: Family, uid: str) -> None:
         # What was read for an earlier QueueServer of this name may have been deleted with it.
@@ -207,6 +211,13 @@ class Observer:
         for name, uid in troubled:
             found += await self._lookups.warnings(family.namespace, name, uid, max_age=_WARNINGS_AGE)
         return tuple(found)
+
+    @staticmethod
+    def _http_wanted(queue_server: Mapping[str, Any] | None) -> bool:
+        return queue_server is not None and http_of(QueueServerSpec.parse(queue_server)) is not None
+
+    async def _http_failure(self, family: Family) -> str:
+        return await self._lookups.replica_failure(family.namespace, http_name(family.name), max_age=_WARNINGS_AGE)
 
     def _stuck(self, pod: observed.Pod) -> bool:
         """Whether a pod waits for so long that somebody should be told why; most are running after two seconds."""

@@ -231,6 +231,8 @@ class Observed:
     worker_pods: tuple[Pod, ...] = ()
     """Also the last sight of pods that are gone, as long as their WorkerEnvironment or its lock exists, if known."""
     http_pods: tuple[Pod, ...] = ()
+    http_failure: str = ""
+    """Why Kubernetes cannot make the pods of the HTTP server, while there are none."""
     environments: tuple[Environment, ...] = ()
     claims: Mapping[str, Claim] = field(default_factory=dict)
     """Ours and those that the spec names (`references.references`)."""

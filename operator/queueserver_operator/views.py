@@ -186,6 +186,12 @@ def lease(body: Body) -> views.Lease:
     )
 
 
+def replica_failure(body: Body) -> str:
+    """Why the pods of a Deployment cannot be made, in the words of the API server; empty when they can."""
+    failure = condition(body, "ReplicaFailure")
+    return text(failure, "message") if text(failure, "status") == "True" else ""
+
+
 def node(body: Body) -> views.Node:
     """A node on which one of our pods is."""
     return views.Node(

@@ -65,6 +65,7 @@ class World:
         self.nodes: dict[str, Node | None] = {}
         self.events: list[PodEvent] = []
         self.refusals: list[Refusal] = []
+        self.http_failure = ""
         self.posted: list[PostEvent] = []
         self.done: list[Action] = []
         self.drifted: set[tuple[str, str]] = set()
@@ -253,6 +254,7 @@ class World:
             manager_pod=next((pod for pod in pods if pod.component == "manager"), None),
             worker_pods=tuple(pod for pod in pods if pod.component == "worker"),
             http_pods=tuple(pod for pod in pods if pod.component == "http"),
+            http_failure=self.http_failure,
             environments=tuple(
                 view
                 for body in everything

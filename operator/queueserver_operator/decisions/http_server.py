@@ -120,6 +120,9 @@ def _named_secrets(http: HttpSpec) -> Iterator[tuple[str, str]]:
 
 def _trouble_of_pods(context: Context) -> Trouble | None:
     """The first trouble of a pod that does not serve."""
+    if context.observed.http_failure:
+        message = f"The pods of the HTTP server cannot be made: {context.observed.http_failure}"
+        return Trouble("PodCannotBeMade", message)
     waiting = [pod for pod in _living(context) if not _serves(pod)]
     troubles = (pod_trouble(pod, context.observed, context.now) or _database_trouble(context, pod) for pod in waiting)
     return next((trouble for trouble in troubles if trouble is not None), None)

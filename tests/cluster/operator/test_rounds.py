@@ -13,7 +13,7 @@ from queueserver_operator.apply import Applier
 from queueserver_operator.decide import decide as decide_for_real
 from queueserver_operator.events import manifest as event_manifest
 from queueserver_operator.family import Family
-from queueserver_operator.kinds import CONFIG_MAP, ENVIRONMENT, LEASE, POD, QUEUE_SERVER, STATEFUL_SET
+from queueserver_operator.kinds import CONFIG_MAP, DEPLOYMENT, ENVIRONMENT, LEASE, POD, QUEUE_SERVER, STATEFUL_SET
 from queueserver_operator.kubernetes_api import KubernetesApi
 from queueserver_operator.lookups import Lookups
 from queueserver_operator.metrics import API_REQUESTS
@@ -298,3 +298,38 @@ def stateful_set(namespace: str) -> dict[str, Any]:
         "metadata": {"name": "q-manager", "namespace": namespace, "labels": labels},
         "spec": {"serviceName": "q-link", "selector": {"matchLabels": labels}, "template": pod},
     }
+
+
+def test_what_is_said_of_a_deployment_without_pods_is_shown_to_the_decision(ask: Ask, namespace: str) -> None:
+    failures: list[str] = []
+
+    def decide(seen: Observed, now: float) -> Plan:
+        failures.append(seen.http_failure)
+        return Plan()
+
+    async def use(api: KubernetesApi) -> None:
+        rounds = Rounds(api, namespace, decide)
+        made = await rounds.queue_server()
+        wanted = await api.merge(QUEUE_SERVER, namespace, "q", {"spec": {"http": {}}})
+        assert wanted["metadata"]["uid"] == made["metadata"]["uid"]
+        rounds.store.put(QUEUE_SERVER, wanted)
+        manager = await api.create(stateful_set(namespace))
+        assert manager is not None
+        rounds.store.put(STATEFUL_SET, manager)
+        labels = {QUEUE_SERVER_LABEL: "q", COMPONENT_LABEL: "http"}
+        pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "http", "image": "i"}]}}
+        deployment = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "q-http", "namespace": namespace, "labels": labels},
+            "spec": {"selector": {"matchLabels": labels}, "template": pod},
+        }
+        await api.create(deployment)
+        condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+        await api.merge(DEPLOYMENT, namespace, "q-http", {"status": {"conditions": [condition]}}, "status")
+        delay = await rounds.reconciler.reconcile(rounds.family)
+        assert failures == ["exceeded quota"]
+        assert delay is not None
+        assert delay <= 3.0
+
+    ask(use)

@@ -298,6 +298,18 @@ def test_a_manifest_that_is_refused_concerns_the_http_server_alone():
     assert some.condition("Ready")[0] == "True"
 
 
+def test_pods_that_kubernetes_cannot_make_are_told_in_its_words():
+    some = with_http(serviceAccountName="nobody")
+    some.start_manager()
+    some.manager_says()
+    some.http_failure = 'pods "q-http-1-" is forbidden: serviceaccount "nobody" not found'
+    some.settle()
+    status, reason, message = some.condition("HttpUnavailable")
+    assert (status, reason) == ("True", "PodCannotBeMade")
+    assert 'serviceaccount "nobody" not found' in message
+    assert some.condition("Ready")[0] == "True"
+
+
 def test_a_refused_claim_that_is_not_wanted_any_more_is_no_trouble():
     some = with_http(database={"claim": {}})
     some.refusals.append(refusal(some.get("PersistentVolumeClaim", "q-http"), "exceeded quota", some.now, 403))

@@ -20,7 +20,8 @@ _NOBODY = "nobody"
 class PostgresServer:
     """A server with data of its own; as root it runs as somebody else, as it demands."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str = "UTF8") -> None:
+        self._encoding = encoding
         self._found = find(POSTGRESQL)
         self._user = {"user": _NOBODY} if os.getuid() == 0 else {}
         self._directory = Path(tempfile.mkdtemp(prefix="qst-pg-", dir="/tmp"))
@@ -88,6 +89,7 @@ class PostgresServer:
             [
                 self._found.program.with_name("initdb"),
                 *("-D", "data", "-U", "tester", "--auth=scram-sha-256", f"--pwfile={word}", "-N"),
+                *(f"--encoding={self._encoding}", "--locale=C"),
             ],
             check=True,
             capture_output=True,

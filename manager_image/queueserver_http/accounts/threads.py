@@ -88,6 +88,8 @@ class RecordsInThreads:
                 await self._prepare()
             except DatabaseError as error:
                 self._lost(str(error))
+            except Exception:
+                _log.exception("The database %s cannot be prepared", self.records.place)
         while True:
             try:
                 await self.do(self.records.purge)

@@ -20,15 +20,17 @@ _MIGRATION = "queueserver_http.database.migration"
 _BUSY_S = 10
 """Seconds that a statement waits for another process that writes to the same SQLite file."""
 
-_CONNECTION_OF_POSTGRESQL = {
+_CONNECTION_OF_POSTGRESQL: dict[str, str | int] = {
     "connect_timeout": 10,
     # A machine that lost its power closes no connection: without these a statement would wait for a quarter of an hour.
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 2,
+    # From a database without an encoding (SQL_ASCII) the driver would give bytes.
+    "client_encoding": "utf8",
 }
-"""Seconds, but for the one that libpq takes in milliseconds; what the uri says itself comes first."""
+"""Times are seconds, but for the one that libpq takes in milliseconds; what the uri says itself comes first."""
 
 _REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied", "not permitted")
 """What PostgreSQL says to a connection that it will never take; libpq tells no code of an error so early."""

@@ -130,3 +130,10 @@ def test_a_database_that_says_nothing_keeps_no_request_waiting_for_long(
     wait_until(lambda: status_of(server, "/readyz") == 200, "it is ready again")
     assert status_of(server, "/api/status", **key) == 200
     assert "Traceback" not in server.log
+
+
+def test_a_database_without_an_encoding_can_be_used(start: Callable[[str], RunningHttpServer]) -> None:
+    with PostgresServer("SQL_ASCII") as postgres:
+        server = start(postgres.uri)
+        assert log_in(server, "bob").status_code == 200
+        assert server.stop() == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster_of_tests import OUTPUT, ROOT, Kubectl
+from cluster_of_tests import OUTPUT, ROOT, Kubectl, file_of_cluster
 from deadline import wait_until
 from helm_charts import find_helm
 
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 
 PAGE = ROOT / "docs" / "tutorials" / "a-queue-in-kubernetes.md"
 NAMESPACE = "tutorial"
+VALUES = "operator-values.json"
 BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LOOKS = ("kubectl get", "kubectl logs", "qserver status", "http /history")
 """Commands that change nothing."""
@@ -87,7 +88,8 @@ class Shell:
         """Run a command; it has to succeed. Returns what it printed."""
         if REMEMBERED.match(command):
             self._remembered.append(command)
-        script = "\n".join(["set -euo pipefail", *self._remembered, command])
+        own = command.replace(f"build/cluster/{VALUES}", str(file_of_cluster(VALUES)))
+        script = "\n".join(["set -euo pipefail", *self._remembered, own])
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=ROOT,
@@ -111,6 +113,7 @@ def free_namespace(cluster: Kubectl) -> Iterator[None]:
     cluster.delete("namespace", NAMESPACE)
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("free_namespace", "images")
 def test_the_commands_of_the_tutorial_print_what_the_page_says(cluster: Kubectl, tmp_path: Path):
     helm = find_helm()

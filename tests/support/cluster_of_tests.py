@@ -126,16 +126,20 @@ def find_kubectl() -> Kubectl:
     return kubectl
 
 
+def file_of_cluster(name: str) -> Path:
+    """Path of a file that `make cluster-up` wrote about the cluster: images.json or operator-values.json."""
+    named = os.environ.get(KUBECONFIG_VARIABLE)
+    if not named:
+        return OUTPUT / name
+    # A cluster made here with a name of its own, or one that was there.
+    own = Path(named).parent == OUTPUT
+    return OUTPUT / (Path(named).name.replace("kubeconfig", name) if own else f"existing.{name}")
+
+
 def image_names() -> dict[str, str]:
     """Full names of the images of this tree as the cluster has them, by their short names (manager, worker, …)."""
-    named = os.environ.get(KUBECONFIG_VARIABLE)
-    file = OUTPUT / "images.json"
-    if named:
-        # A cluster made here with a name of its own, or one that was there.
-        own = Path(named).parent == OUTPUT
-        file = OUTPUT / (Path(named).name.replace("kubeconfig", "images.json") if own else "existing.images.json")
     try:
-        names: dict[str, str] = json.loads(file.read_text())
+        names: dict[str, str] = json.loads(file_of_cluster("images.json").read_text())
     except FileNotFoundError:
         raise NoCluster("The images of this tree are not in the cluster: run `make cluster-load`.") from None
     return names

@@ -305,7 +305,7 @@ AUTH_ROUTES: tuple[Route, ...] = (
         "user:apikeys",
         "apikey_delete",
         summary="Delete an API key of one's own.",
-        fields=(Field("first_eight", "first eight characters of the key", True),),
+        fields=(Field("first_eight", "string, the first eight characters of the key", True),),
     ),
     Route(GET, "/api/auth/principal", "admin:read:principals", "principals", summary="All principals."),
     Route(GET, "/api/auth/principal/{uuid}", "admin:read:principals", "principal", summary="One principal."),

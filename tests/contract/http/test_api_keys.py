@@ -127,3 +127,13 @@ def test_an_administrator_sees_principals_and_makes_keys_for_them(
     metrics = bob.get("/metrics")
     assert metrics.status_code == 200
     assert 'path="/api/auth/principal"' in metrics.text
+
+
+@pytest.mark.parametrize("first_eight", ["12345678", "1e234567", "00000000"])
+def test_a_key_that_begins_like_a_number_is_named_like_any_other(
+    first_eight: str, as_user: Callable[[str], httpx.Client]
+) -> None:
+    answer = as_user("alice").delete("/api/auth/apikey", params={"first_eight": first_eight})
+    assert (answer.status_code, repr(first_eight) in answer.json()["detail"]) == (404, True), answer.text
+    short = as_user("alice").delete("/api/auth/apikey", params={"first_eight": first_eight[1:]})
+    assert short.status_code == 422

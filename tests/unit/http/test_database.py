@@ -43,9 +43,10 @@ def test_the_migrations_give_the_tables_that_are_used() -> None:
 
 
 def test_a_new_database_is_made_without_the_migrations_staying_in_memory(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path}/a.sqlite"]
+    (tmp_path / "json.py").write_text("raise SystemExit('a file in the working directory was executed')")
+    command = [sys.executable, "-P", "-c", OPEN, f"sqlite:///{tmp_path}/a.sqlite"]
     for _ in ("new", "up to date"):
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
         assert done.stdout.split() == [REVISION, "False"]
 
 

@@ -97,7 +97,9 @@ def reason(error: Exception) -> str:
 
 def _migrate_apart(url: URL) -> None:
     uri = url.render_as_string(hide_password=False)  # by standard input: everybody may read the arguments of a process
-    done = subprocess.run([sys.executable, "-P", "-m", _MIGRATION], input=uri, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", _MIGRATION], input=uri, capture_output=True, text=True, check=False
+    )
     if done.returncode == 0:
         return
     try:

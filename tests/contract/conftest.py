@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = one_of_each_method(items)
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = in_turn(chosen)
+        for item in items:
+            item.add_marker(pytest.mark.timeout(400))  # the first one waits for the manager in the cluster
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ class Reader:
         found = re.search(r"127\.0\.0\.1:\d+", self._proxy.stdout.readline())
         assert found, "kubectl proxy does not say where it serves"
         self._http = httpx.Client(base_url=f"http://{found[0]}", timeout=READ, trust_env=False)
+        atexit.register(self._http.close)
 
     def _stop(self) -> None:
         self._proxy.kill()

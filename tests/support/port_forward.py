@@ -28,9 +28,13 @@ class PortForward:
         self._output = tempfile.NamedTemporaryFile("w")  # noqa: SIM115 - closed by `end`
         self._process: subprocess.Popen[str] | None = None
         self.keep()
+        assert self._forwarded(), f"kubectl port-forward:\n{self._said()}"
 
     def keep(self) -> None:
-        """Start it (again) when it does not run: it ends when nobody listens in the pod. The ports stay the same."""
+        """Start it (again) when it does not run. The ports stay the same.
+
+        It ends when nobody listens in the pod, perhaps at once: ask again when there is no answer.
+        """
         if self._process is not None and self._process.poll() is None:
             return
         self._output.seek(0)
@@ -44,8 +48,7 @@ class PortForward:
         )
         self._process = process
         wait_until(lambda: process.poll() is not None or self._forwarded(), "the ports are forwarded")
-        assert process.poll() is None, f"kubectl port-forward ended with {process.poll()}:\n{self._said()}"
-        self.ports = self._forwarded()
+        self.ports = self._forwarded() or self.ports
 
     def end(self) -> None:
         """Forward no more."""

@@ -19,7 +19,7 @@ from helm_charts import find_helm
 from helm_release import Releases
 from queueserver_common.cluster import COMPONENT_LABEL, QUEUE_SERVER_LABEL
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.alone]
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 OWN_CLUSTER = "two-nodes"
@@ -209,3 +209,36 @@ def test_a_worker_without_power_is_unreachable_until_its_end_is_proved(
         beamline.change(**STEADY, home={"emptyDir": {}})
         beamline.open_environment()
         assert beamline.diary() == []
+
+
+def test_an_environment_is_opened_again_on_a_node_that_came_back(
+    new_beamline: Callable[[], Beamline], cluster: Kubectl, weak_node: str
+):
+    beamline = beamline_on(new_beamline, manager=STEADY, worker=on(weak_node))
+    uid = beamline.run_held_plan("after")
+    name = beamline.environment
+    with without_power(cluster, weak_node):
+        beamline.wait_status(lambda status: status["worker_link"] == "silent", "nothing is heard of the worker")
+        assert beamline.status()["running_item_uid"] == uid
+    # Nobody has to confirm anything: the node tells that the container has ended.
+    status = beamline.wait_status(
+        lambda status: status["manager_state"] == "idle" and not status["worker_environment_exists"],
+        "the end of the worker is proved",
+        3 * DEADLINE,
+    )
+    assert status["queue_autostart_enabled"] is False
+    (item,) = beamline.history()
+    assert (item["item_uid"], item["result"]["exit_status"]) == (uid, "failed")
+    assert [one["name"] for one in beamline.queue()] == ["hold", "mark"]
+    beamline.open_environment()
+    worker = beamline.cluster.get("pod", beamline.environment)
+    assert worker
+    assert worker["metadata"]["name"] != name
+    assert worker["spec"]["nodeName"] == weak_node
+    assert beamline.diary() == ["plan started"], "the home is the one that the worker had before"
+    beamline.accepted("queue_start")
+    wait_until(lambda: beamline.diary()[1:] == ["plan started"], "the plan runs anew", DEADLINE)
+    beamline.let_go()
+    results = [one["result"]["exit_status"] for one in beamline.wait_history(3, 2 * DEADLINE)]
+    assert results == ["failed", "completed", "completed"]
+    assert beamline.diary()[-2:] == ["plan left", "after started"]

@@ -61,9 +61,9 @@ class HttpServer:
 
 @contextmanager
 def serving(server: Server, programs: Path, *, accounts: bool = False) -> Iterator[HttpServer]:
-    """Start the HTTP server of a side for one of its queue servers; with `accounts`, which only ours has here.
+    """Start the HTTP server of a side for one of its queue servers.
 
-    Accounts are a database, a user with a password, and somebody who has logged in.
+    `accounts`, which only ours has here: a database and a user with a password.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="qs-bench-http-", ignore_cleanup_errors=True) as name:
@@ -81,8 +81,8 @@ def serving(server: Server, programs: Path, *, accounts: bool = False) -> Iterat
         with (Path(name) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=name)
         try:
-            first = _LOG_IN if accounts else request("GET", "/api/status")
-            _await_answer(port, process, Path(name) / "log", first)
+            first = "/readyz" if accounts else "/api/status"
+            _await_answer(port, process, Path(name) / "log", request("GET", first))
             yield HttpServer(server.side, port, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -102,10 +102,11 @@ def request(verb: str, path: str, body: dict[str, Any] | None = None) -> bytes:
 
 
 _FORM = f"username={_USER}&password={KEY}".encode()
-_LOG_IN = (
+LOG_IN = (
     b"POST /api/auth/provider/site/token HTTP/1.1\r\nHost: localhost\r\n"
     b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%b"
 ) % (len(_FORM), _FORM)
+"""Request of the user of a server with accounts."""
 
 
 class Connection:

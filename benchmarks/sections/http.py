@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 
 from benchmarks.bench import Bench
-from benchmarks.http_server import Connection, HttpServer, rate, request, serving
+from benchmarks.http_server import LOG_IN, Connection, HttpServer, rate, request, serving
 from benchmarks.samples import Side
 from benchmarks.wire import USER, Client, plan
 
@@ -29,6 +29,9 @@ def measure(bench: Bench) -> None:
                 with serving(server, bench.programs[server.side], accounts=True) as with_accounts:
                     server.settle()
                     bench.samples.add("http.memory.accounts", server.side, with_accounts.resident_mb)
+                    with Connection(with_accounts.port) as client:
+                        client.ask(LOG_IN)
+                    bench.samples.add("http.memory.log_in", server.side, with_accounts.resident_mb)
             sides.append((http, stack.enter_context(Client(server.address))))
         for _ in bench.rounds(8):
             for http, manager in sides:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +21,7 @@ from queueserver_http.access.policies import AccessPolicy
 from queueserver_http.configuration.class_names import make
 from queueserver_http.configuration.settings import Configuration, KubernetesSection, ZmqSection
 from queueserver_http.configuration.sources import ConfigurationError
+from queueserver_http.custom import CustomRouters
 from queueserver_http.handlers.auth import AuthHandlers
 from queueserver_http.handlers.console import ConsoleHandlers
 from queueserver_http.handlers.legacy import LEGACY_ROUTES, LegacyHandlers
@@ -41,7 +42,6 @@ from queueserver_http.streams.websockets import Websockets
 if TYPE_CHECKING:  # what few servers need is imported where it is used: it takes memory
     from queueserver_http.access.token_review import TokenReview
     from queueserver_http.accounts.accounts import Accounts
-    from queueserver_http.custom import CustomRouters
 
 STARTED = "Bluesky HTTP Server started successfully"
 """Tests of clients wait for this line."""
@@ -74,7 +74,7 @@ class Application:
             raise ConfigurationError("authentication/providers: two providers have the same name.")
         server = configuration.server_configuration
         self.modules = [_module(name) for name in server.custom_modules]
-        self.site = _site(server.custom_routers)
+        self.site = CustomRouters(server.custom_routers)
         self.single_user_key = ""
         """The key of a server without providers; made here when none is configured."""
         if not configuration.accounts:
@@ -83,10 +83,10 @@ class Application:
         self.asgi = self._asgi()
         self._running: _Running | None = None
 
-    def _asgi(self) -> Starlette:
+    def _asgi(self) -> FastAPI:
         """The application with what surrounds its routes; they come when the server starts and has its sockets."""
         configuration, server = self.configuration, self.configuration.server_configuration
-        application = self.site.application(self._lifespan) if self.site else Starlette(lifespan=self._lifespan)
+        application = FastAPI(lifespan=self._lifespan, openapi_url=None)
         application.router.redirect_slashes = False
         add_error_handlers(application)
         if origins := configuration.allow_origins:
@@ -106,7 +106,7 @@ class Application:
         return application
 
     @asynccontextmanager
-    async def _lifespan(self, application: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, application: FastAPI) -> AsyncIterator[None]:
         await self.policy.start()
         self._running = _Running(self, await _accounts(self))
         _log.info(STARTED)
@@ -188,8 +188,7 @@ class _Running:
         statuses = self._statuses.messages
         streams = {"console": self._console.messages, "status": statuses, "info": statuses}
         add_websockets(application.asgi, self.websockets, streams)
-        if application.site:
-            application.site.include(application.asgi, guard)
+        application.site.include(application.asgi, guard)
 
     def _on_status(self, payload: bytes) -> None:
         self._status_cache.changed()
@@ -219,15 +218,6 @@ class _Running:
         if self._token_review is not None:
             await self._token_review.close()
         await self._policy.close()
-
-
-def _site(routers: Sequence[str]) -> CustomRouters | None:
-    """What a site adds, which is written with FastAPI."""
-    if not routers:
-        return None
-    from queueserver_http.custom import CustomRouters
-
-    return CustomRouters(routers)
 
 
 def _token_review(settings: KubernetesSection, roles: dict[str, frozenset[str]]) -> TokenReview | None:

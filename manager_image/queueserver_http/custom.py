@@ -4,29 +4,21 @@ A module has a FastAPI router named `router`; its paths are below `/api`. Nobody
 a route that needs a scope says so:
 
     @router.get("/beam/current", dependencies=[requires("read:status")])
-
-Servers without such routers do not load FastAPI, which takes 12 MB.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.applications import Starlette
-from starlette.responses import Response
 
 from queueserver_http.access.guard import Guard, principal_of
 from queueserver_http.access.identity import check_scope
 from queueserver_http.access.principal import Principal
 from queueserver_http.access.scopes import SCOPES
 from queueserver_http.configuration.sources import ConfigurationError
-from queueserver_http.exchange.errors import error_reply
-from queueserver_http.exchange.models import refusal
 from queueserver_http.routes.table import AUTHENTICATED
 
 __all__ = ["CustomRouters", "principal_of", "requires"]
@@ -52,15 +44,8 @@ class CustomRouters:
     def __init__(self, names: Sequence[str]) -> None:
         self._routers = [_router(name) for name in names]
 
-    def application(self, lifespan: Callable[[Any], AbstractAsyncContextManager[None]]) -> Starlette:
-        """An application that such routers can be added to. FastAPI describes their routes, the table all others."""
-        application = FastAPI(lifespan=lifespan, openapi_url=None)
-        application.add_exception_handler(RequestValidationError, _answer_invalid)
-        return application
-
-    def include(self, application: Starlette, guard: Guard) -> None:
-        """Add the routers to that application, behind credentials."""
-        assert isinstance(application, FastAPI)
+    def include(self, application: FastAPI, guard: Guard) -> None:
+        """Add the routers to an application, behind credentials."""
 
         async def admit(request: Request) -> None:
             await guard.admit(request, AUTHENTICATED)
@@ -77,8 +62,3 @@ def _router(name: str) -> APIRouter:
     if not isinstance(router, APIRouter):
         raise ConfigurationError(f"custom_routers: 'router' of '{name}' must be a fastapi.APIRouter.")
     return router
-
-
-async def _answer_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return error_reply(refusal(error.errors(), skip=1))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel
-from starlette.applications import Starlette
 
 from queueserver_common import __version__
 from queueserver_http.access.scopes import SCOPES
@@ -41,7 +41,7 @@ _SECURITY: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
 _ERROR = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
 
 
-def description(application: Starlette, root_path: str) -> dict[str, Any]:
+def description(application: FastAPI, root_path: str) -> dict[str, Any]:
     """The document of a server below `root_path`."""
     paths: dict[str, dict[str, Any]] = {}
     for route in HTTP_ROUTES:
@@ -55,10 +55,9 @@ def description(application: Starlette, root_path: str) -> dict[str, Any]:
             "securitySchemes": _SCHEMES,
         },
     }
-    if hasattr(application, "openapi"):  # an application with routers of a site's own, which FastAPI describes
-        of_site = application.openapi()
-        paths.update(of_site["paths"])
-        document["components"]["schemas"].update(of_site.get("components", {}).get("schemas", {}))
+    of_site = application.openapi()  # FastAPI describes the routers of a site, the table everything else
+    paths.update(of_site["paths"])
+    document["components"]["schemas"].update(of_site.get("components", {}).get("schemas", {}))
     return {**document, "servers": [{"url": root_path}]} if root_path else document
 
 

@@ -27,7 +27,7 @@ class Target:
             return ""
         if ours >= bound if self.is_least else ours <= bound:
             return "reached"
-        return f"**missed** by {abs(ours - bound) / bound:.0%}"
+        return f"**missed** by {abs(ours - bound) / bound:.0%}" if bound else "**missed**"
 
 
 def at_least(value: float) -> Target:

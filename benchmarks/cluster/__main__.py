@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.bench import ROOT, log
-from benchmarks.cluster import memory, openings
+from benchmarks.cluster import ends, many, memory, openings
 from benchmarks.cluster.figures import FIGURES
 from benchmarks.samples import Samples, Side
 from cluster_beamline import Beamline
@@ -21,8 +21,8 @@ from helm_release import Releases
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks-cluster.md"
 RESULTS = ROOT / "build" / "benchmarks-cluster.json"
-NAMESPACE = "benchmark"
-ROUNDS = 10
+NAMESPACE, OF_MANY = "benchmark", "benchmark-many"
+ROUNDS, ENDS = 10, 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(failure, file=sys.stderr)
         return 1
     about = {**report.machine(), "kubernetes": _kubernetes(cluster)}
-    samples = _measured(cluster, images, 2 if options.quick else ROUNDS)
+    samples = _measured(cluster, images, options.quick)
     table = report.rows(FIGURES, samples)
     results = {"machine": about, "load_at_end": os.getloadavg()[0], "figures": samples.as_mapping()}
     RESULTS.write_text(json.dumps(results, indent=1))
@@ -70,13 +70,19 @@ def _kubernetes(cluster: Kubectl) -> str:
     return str(json.loads(cluster("version", "--output", "json"))["serverVersion"]["gitVersion"]).removeprefix("v")
 
 
-def _measured(cluster: Kubectl, images: dict[str, str], rounds: int) -> Samples:
-    """Measure in a namespace that exists for that alone."""
+def _measured(cluster: Kubectl, images: dict[str, str], quick: bool) -> Samples:
+    """Measure in namespaces that exist for that alone."""
     program = find_helm()
     if program is None:
         raise SystemExit("helm 4 is needed: install it, name it in HELM, or run `make cluster-up`.")
     Releases(cluster, images, program).install_operator()
     samples = Samples()
+    log("two hundred suspended QueueServers")
+    cluster("create", "namespace", OF_MANY)
+    try:
+        many.measure(cluster.within(OF_MANY), samples, 10.0 if quick else many.IDLE)
+    finally:
+        cluster("delete", "namespace", OF_MANY, seconds=many.DEADLINE)
     cluster("create", "namespace", NAMESPACE)
     own = cluster.within(NAMESPACE)
     beamline = Beamline(own, images)
@@ -84,9 +90,11 @@ def _measured(cluster: Kubectl, images: dict[str, str], rounds: int) -> Samples:
         own.wait("serviceaccount", "default", "create")
         beamline.start(environment={"profile": {"simulated": {}}})
         log(f"openings (load average {os.getloadavg()[0]:.2f})")
-        openings.measure(beamline, samples, rounds)
+        openings.measure(beamline, samples, 2 if quick else ROUNDS)
         log("memory")
         memory.measure(beamline, samples)
+        log("ends of worker and manager")
+        ends.measure(beamline, samples, 1 if quick else ENDS)
     finally:
         beamline.disconnect()
         cluster("delete", "namespace", NAMESPACE, seconds=180)

@@ -27,11 +27,12 @@ def measure(beamline: Beamline, samples: Samples) -> None:
     """Measure while an environment is open and idle."""
     cluster = beamline.cluster
     for container, pod in (("manager", beamline.manager_pod), ("redis", beamline.manager_pod)):
-        samples.add(f"{MEMORY}{container}", Side.OURS, _resident(cluster, pod, container))
-    samples.add(f"{MEMORY}worker", Side.OURS, _resident(cluster, beamline.environment, "worker"))
+        samples.add(f"{MEMORY}{container}", Side.OURS, resident(cluster, pod, container))
+    samples.add(f"{MEMORY}worker", Side.OURS, resident(cluster, beamline.environment, "worker"))
     operator = cluster.within(OPERATOR_NAMESPACE)
-    samples.add(f"{MEMORY}operator", Side.OURS, _resident(operator, f"deployment/{OPERATOR_DEPLOYMENT}", "operator"))
+    samples.add(f"{MEMORY}operator", Side.OURS, resident(operator, f"deployment/{OPERATOR_DEPLOYMENT}", "operator"))
 
 
-def _resident(cluster: Kubectl, pod: str, container: str) -> float:
+def resident(cluster: Kubectl, pod: str, container: str) -> float:
+    """Megabytes of all processes of a container."""
     return float(cluster.run_in(pod, "python3", "-c", _RESIDENT, container=container))

@@ -1,10 +1,19 @@
-"""What the fault tests in the cluster share: the operator that goes and comes, and the lock of an instrument."""
+"""What the fault tests in the cluster share: the operator that goes and comes, ends of worker and manager, the lock."""
 
 from __future__ import annotations
 
 from cluster_beamline import Beamline
 from helm_release import OPERATOR_DEPLOYMENT, OPERATOR_NAMESPACE, Releases
 from queueserver_operator.names import lease
+
+KILL_WORKER = """
+import os, signal
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    command = open(f"/proc/{pid}/cmdline").read()
+    if pid not in ("1", str(os.getpid())) and "queueserver_worker" in command:
+        os.kill(int(pid), signal.SIGKILL)
+"""
+"""Runs in the worker's container: kills the process that has the RunEngine, not the container's first one."""
 
 
 class OperatorSwitch:
@@ -34,3 +43,9 @@ def holder(beamline: Beamline, instrument: str = "") -> str:
     name = lease(instrument or f"{beamline.cluster.namespace}/{beamline.name}")
     found = beamline.cluster.within(OPERATOR_NAMESPACE).get("lease", name)
     return str(found["spec"].get("holderIdentity") or "") if found else ""
+
+
+def identity_of_pod(beamline: Beamline) -> str:
+    """The uid of the manager's pod; empty while there is none."""
+    pod = beamline.cluster.get("pod", beamline.manager_pod)
+    return str(pod["metadata"]["uid"]) if pod else ""

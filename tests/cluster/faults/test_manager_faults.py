@@ -8,6 +8,7 @@ import pytest
 
 from cluster_beamline import DEADLINE, NOTICED, Beamline
 from deadline import wait_until
+from faults_of_cluster import identity_of_pod
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -20,12 +21,6 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
     if pid != str(os.getpid()) and "queueserver_manager" in open(f"/proc/{pid}/cmdline").read():
         os.kill(int(pid), signal.SIGKILL)
 """
-
-
-def identity_of_pod(beamline: Beamline) -> str:
-    """The uid of the manager's pod; empty while there is none."""
-    pod = beamline.cluster.get("pod", beamline.manager_pod)
-    return str(pod["metadata"]["uid"]) if pod else ""
 
 
 def restarts(beamline: Beamline) -> int:

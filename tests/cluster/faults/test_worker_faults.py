@@ -8,17 +8,10 @@ import pytest
 
 from cluster_beamline import DEADLINE, NOTICED, Beamline
 from deadline import wait_until
+from faults_of_cluster import KILL_WORKER
 from queueserver_operator.names import WORKER_CONTAINER
 
 pytestmark = pytest.mark.timeout(400)
-
-KILL_WORKER = """
-import os, signal
-for pid in filter(str.isdigit, os.listdir("/proc")):
-    command = open(f"/proc/{pid}/cmdline").read()
-    if pid not in ("1", str(os.getpid())) and "queueserver_worker" in command:
-        os.kill(int(pid), signal.SIGKILL)
-"""
 
 
 def reason_of_loss(beamline: Beamline, uid: str, reason: str) -> str:

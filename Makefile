@@ -20,8 +20,15 @@ demo: local ## Run a short queue of simulated plans and watch it
 run: local ## Start a manager with the simulated profile (Ctrl-C ends it)
 	@.venv/bin/start-re-manager --zmq-publish-console ON $(ARGS)
 
-test: check servers ## Run the checks, the unit tests, the contract tests and the fault tests
-	.venv/bin/python -m pytest tests/unit tests/contract tests/faults $(ARGS)
+test: check servers ## Run the checks and all tests; those in a Kubernetes where the machine can run one
+	.venv/bin/python -m pytest -n auto --dist loadfile tests/unit tests/contract tests/faults $(ARGS)
+ifeq ($(ARGS),)
+	@if [ "$$CLUSTER_TESTS" = required ] || $(CLUSTER) check; then \
+		$(MAKE) --no-print-directory test-cluster; \
+	else \
+		echo "The tests in tests/cluster were left out; all others passed."; \
+	fi
+endif
 
 servers: ## Get the servers that tests need (PostgreSQL, slapd, Kubernetes' API server)
 	@$(CLUSTER) servers

@@ -20,7 +20,7 @@ TESTS = ROOT / "tests" / "cluster"
 WITHOUT_NODES: Command = [TESTS / name for name in ("charts", "crds", "manager", "operator")]
 WITH_NODES: Command = [TESTS, *(f"--ignore={folder}" for folder in WITHOUT_NODES)]
 CONTRACT: Command = [ROOT / "tests" / "contract", "--in-cluster"]
-LANES = ["-n", "2", "--dist", "loadgroup"]
+LANES = ["-n", "2", "--dist", "loadfile"]
 NOTHING_CHOSEN = 5
 """Exit code of pytest when the options choose no test."""
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from default_ports import default_ports
+
 pytestmark = pytest.mark.timeout(150)
 
 DEADLINE_S = 120.0
@@ -22,8 +24,13 @@ DEMO = [sys.executable, "-m", "queueserver_cli.demo"]
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder for temporary data; checks in the end that the demonstration left nothing there, and no process."""
+    with default_ports():
+        yield from _temporary(monkeypatch)
+
+
+def _temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path("/tmp") / f"qs{os.getpid()}-{time.monotonic_ns() % 1000000}"  # short: it holds sockets
     folder.mkdir(mode=0o700)
     monkeypatch.setenv("TMPDIR", str(folder))

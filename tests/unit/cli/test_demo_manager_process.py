@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from default_ports import default_ports
 from queueserver_cli.demo.__main__ import main
 from queueserver_cli.demo.errors import DemoError
 from queueserver_cli.demo.manager_process import ManagerProcess
@@ -94,7 +95,7 @@ def test_the_manager_does_not_get_settings_that_are_meant_for_other_managers(
 
 
 def test_other_ports_are_taken_when_the_usual_ones_are_in_use() -> None:
-    with socket.socket() as taken:
+    with default_ports(), socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             taken.bind(("127.0.0.1", 60615))

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 # Started in the background of a shell, this process ignores Ctrl-C, and so would every program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same with nohup and the end of a terminal; a handler is not inherited.
+signal.signal(signal.SIGHUP, lambda *_: None)
 
 # How long an example takes says how much else the machine has to do.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -174,36 +174,27 @@ def test_kernel_interrupt_pauses_a_plan_only_when_it_may(manager: FaultyManager)
 
 
 @pytest.mark.row("zmq-api", "a paused plan that a person ends")
-@pytest.mark.parametrize(("code", "exit_status"), [("RE.abort()", "aborted"), ("RE.halt()", "aborted")])
-def test_a_paused_plan_that_a_person_ends_is_abandoned(
+@pytest.mark.parametrize(
+    ("code", "exit_status"),
+    [("RE.abort()", "aborted"), ("RE.halt()", "aborted"), ("RE.resume()", "unknown"), ("RE.stop()", "unknown")],
+)
+def test_a_paused_plan_that_a_person_ends_is_at_the_front_again(
     manager: FaultyManager, console: KernelConsole, code: str, exit_status: str
-) -> None:
-    held = manager.start_holding()
-    held.pause()
-    console.type(code)
-    manager.wait_idle()
-    (entry,) = manager.history
-    assert entry["result"]["exit_status"] == exit_status
-    assert entry["result"]["msg"] == "The plan is completed outside RE Manager"
-    assert [item["name"] for item in manager.queue] == ["hold"]
-    held.release()
-
-
-@pytest.mark.row("zmq-api", "a paused plan that a person ends: nobody can tell how it ended")
-@pytest.mark.parametrize("code", ["RE.resume()", "RE.stop()"])
-def test_a_paused_plan_that_a_person_completes_or_stops_is_not_repeated(
-    manager: FaultyManager, console: KernelConsole, code: str
 ) -> None:
     waiting = manager.fill(1)
     held = manager.start_holding()
     held.pause()
     held.release()
     console.type(code)
-    manager.wait_idle()
+    status = manager.wait_idle()
     (entry,) = manager.history
-    assert (entry["item_uid"], entry["result"]["exit_status"]) == (held.uid, "unknown")
+    assert (entry["item_uid"], entry["result"]["exit_status"]) == (held.uid, exit_status)
     assert entry["result"]["msg"] == "The plan is completed outside RE Manager"
-    assert manager.queue_uids == waiting
+    first, *others = manager.queue_uids
+    assert manager.queue[0]["name"] == "hold"
+    assert first != held.uid
+    assert others == waiting
+    assert status["queue_autostart_enabled"] is False
 
 
 @pytest.mark.row("zmq-api", "kernel_interrupt without an environment")

@@ -141,6 +141,7 @@ class ItemEnded:
     """The item came to its end. `refused`: it never started (preparation failed or no RunEngine).
 
     `worker_ends`: nobody asked for the item's end; the worker ends and therefore brought it to an end.
+    `by_person`: somebody at a console finished the paused plan.
     """
 
     item_uid: str
@@ -153,6 +154,7 @@ class ItemEnded:
     traceback: str = ""
     refused: bool = False
     worker_ends: bool = False
+    by_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)

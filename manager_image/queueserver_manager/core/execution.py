@@ -80,7 +80,7 @@ def finish_item(core: Core, d: Decision, now: float, end: ItemEnded, *, may_cont
 
     ignored = end.exit_status is ExitStatus.FAILED and state.mode.ignore_failures and not end.refused and may_continue
     if not running.immediate:
-        requeue(core, d, now, running.item, entry, end.exit_status, ignored=ignored)
+        requeue(core, d, now, running.item, entry, end, ignored=ignored)
 
     good = end.exit_status is ExitStatus.COMPLETED or (ignored and not running.immediate)
     paused_too_late = state.pause_requested
@@ -111,10 +111,10 @@ def record_end(core: Core, d: Decision, item: Item, end: ItemEnded) -> Item:
 
 
 def requeue(
-    core: Core, d: Decision, now: float, item: Item, entry: Item, status: ExitStatus, *, ignored: bool = False
+    core: Core, d: Decision, now: float, item: Item, entry: Item, end: ItemEnded, *, ignored: bool = False
 ) -> None:
     """Put the item back where its end says (zmq-api 7)."""
-    if status in RETURNED and not ignored:
+    if (end.exit_status in RETURNED or end.by_person) and not ignored:
         uid = core.new_uid()
         back = QueuedItem(uid, items.encode(items.returned_after_failure(entry, uid, now)))
         d.write(*core.state.queue.insert(0, [back]))

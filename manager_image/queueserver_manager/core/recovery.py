@@ -272,7 +272,7 @@ def _overrule(core: Core, d: Decision, now: float, entry: LedgerEntry, in_histor
     execution.set_autostart(core, d, False)
     if entry.end is not None:
         record = execution.record_end(core, d, item, entry.end)
-        execution.requeue(core, d, now, item, record, entry.end.exit_status)
+        execution.requeue(core, d, now, item, record, entry.end)
     elif state.running is None and state.environment is not None:
         time_start = now if entry.time_start is None else entry.time_start
         state.running = RunningItem(

@@ -82,7 +82,7 @@ class PlanRunner:
             return
         way_out = engine.way_out
         status = ExitStatus.UNKNOWN if way_out is None or way_out[1] == "stopping" else ExitStatus.ABORTED
-        self._end(Outcome(status, "The plan is completed outside RE Manager"))
+        self._end(Outcome(status, "The plan is completed outside RE Manager"), by_person=True)
 
     def _prepare(self, item: QueueItem) -> tuple[Engine, PreparedPlan]:
         if ending := self._state.view.ending:
@@ -119,7 +119,7 @@ class PlanRunner:
             return
         self._end(judge(returned, engine.way_out, self._requested, self._state.view.ending))
 
-    def _end(self, outcome: Outcome, refused: bool = False) -> None:
+    def _end(self, outcome: Outcome, *, refused: bool = False, by_person: bool = False) -> None:
         item = self._item
         assert item is not None
         runs = self._state.view.runs
@@ -134,6 +134,7 @@ class PlanRunner:
             traceback=outcome.traceback,
             refused=refused,
             worker_ends=bool(self._state.view.ending),
+            by_person=by_person,
         )
         _log_end(item, ended)
         self._console.push()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -24,8 +23,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="with tests/contract: one test of each method, against a manager in the cluster of `make cluster-up`",
     )
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Two processes for each processor: most tests wait for a server or for a moment more than they compute."""
-    return 2 * (os.cpu_count() or 1)

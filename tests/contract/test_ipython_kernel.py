@@ -83,6 +83,7 @@ def test_profiles_with_magics_load_and_helpers_know_the_mode(manager: FaultyMana
     result = manager.task_result(uid)
     assert result["return_value"] == SEEN_IN_A_KERNEL, result
     assert manager.upload("%env ANOTHER=one\nimport os\nassert os.environ['MADE_BY_A_MAGIC'] == 'yes'")["success"]
+    manager.wait_status(lambda s: IDLE.items() <= s.items())  # the end of what was typed is told a moment later
     assert manager.run(QUICK)["items_in_history"] == 1
 
 
@@ -94,6 +95,7 @@ def test_a_console_sees_the_namespace_and_its_output_is_published(
     wait_until(lambda: "printed by a script" in manager.log_text, "text of the script")
     assert "printed in a console" in manager.log_text
     assert console.type("1/0")["status"] == "error"
+    manager.wait_status(lambda s: IDLE.items() <= s.items())  # the end of what was typed is told a moment later
     assert manager.run(QUICK)["items_in_history"] == 1
 
 

@@ -121,17 +121,18 @@ def test_a_console_that_is_busy_keeps_plans_and_tasks_away(
     manager.wait_status(lambda s: s["items_in_history"] == 1)
 
 
+@pytest.mark.parametrize(("ending", "status_of_code"), [("", "ok"), ("\n1/0", "error")])
 def test_a_queue_that_runs_goes_on_after_what_a_person_typed_meanwhile(
-    manager: FaultyManager, console: KernelConsole, release: Path
+    manager: FaultyManager, console: KernelConsole, release: Path, ending: str, status_of_code: str
 ) -> None:
     manager.fill(200)  # what is typed arrives while some of them are still to be run
     held = manager.start_holding()
-    uid = console.start(waiting_for(release))
+    uid = console.start(waiting_for(release) + ending)
     held.release()
     status = manager.wait_status(lambda s: s["ip_kernel_state"] == "busy" and not s["ip_kernel_captured"])
     assert 1 <= status["items_in_history"] < 201
     release.touch()
-    assert console.reply(uid)["status"] == "ok"
+    assert console.reply(uid)["status"] == status_of_code
     manager.wait_status(lambda s: s["manager_state"] == "idle" and s["items_in_history"] == 201)
     assert {entry["result"]["exit_status"] for entry in manager.history} == {"completed"}
 

@@ -151,7 +151,7 @@ class KernelMain:
         self.person_is_done()
 
     def _ask(self, connection: bytes) -> None:
-        """The worker's client: one execute request for each piece of work."""
+        """The worker's client: one execute request after another, one for each piece of work."""
         import zmq
         from jupyter_client.session import Session
 
@@ -170,9 +170,12 @@ class KernelMain:
         }
         while True:
             self._wanted.get()
-            while socket.poll(0):
-                socket.recv_multipart()
-            session.send(socket, "execute_request", content)
+            status = "aborted"
+            # When code of a person fails, a kernel refuses what comes in a moment, whoever sent it.
+            while status == "aborted":
+                session.send(socket, "execute_request", content)
+                _, reply = session.recv(socket, mode=0)
+                status = reply["content"]["status"]
 
 
 _main: KernelMain | None = None

@@ -175,6 +175,7 @@ class KernelMain:
             while status == "aborted":
                 session.send(socket, "execute_request", content)
                 _, reply = session.recv(socket, mode=0)
+                assert reply is not None  # it has been waited for
                 status = reply["content"]["status"]
 
 

@@ -17,7 +17,12 @@ BUILT = ROOT / "build" / "cluster" / "bin" / "helm"
 
 Manifest = dict[str, Any]
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+class _Loader(yaml.CSafeLoader):
+    """Reads as Kubernetes does, for which `=` is a text."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _Loader.construct_scalar)
 
 
 def find_helm() -> str | None:
@@ -75,7 +80,7 @@ class Helm:
 
 def objects(text: str) -> list[Manifest]:
     """The objects in the output of helm."""
-    return [one for one in yaml.load_all(text, Loader=_LOADER) if one]
+    return [one for one in yaml.load_all(text, Loader=_Loader) if one]
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:

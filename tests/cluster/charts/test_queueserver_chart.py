@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from api_server import ApiServer
@@ -133,6 +133,7 @@ file_texts = st.text(
 
 @settings(max_examples=20, deadline=None)
 @given(files=st.dictionaries(file_names, file_texts, min_size=1, max_size=3))
+@example(files={"a.py": "="})
 def test_files_arrive_as_they_are(helm: Helm, files: dict[str, str]):
     assert the(helm.render(CHART, {"profileFiles": files}), "ConfigMap")["data"] == files
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.bench import ROOT, log
-from benchmarks.cluster import ends, many, memory, openings
+from benchmarks.cluster import many, memory, openings
 from benchmarks.cluster.figures import FIGURES
 from benchmarks.samples import Samples, Side
 from cluster_beamline import Beamline
@@ -22,7 +22,7 @@ from helm_release import Releases
 PAGE = ROOT / "docs" / "reference" / "benchmarks-cluster.md"
 RESULTS = ROOT / "build" / "benchmarks-cluster.json"
 NAMESPACE, OF_MANY = "benchmark", "benchmark-many"
-ROUNDS, ENDS = 10, 5
+ROUNDS = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,8 +93,6 @@ def _measured(cluster: Kubectl, images: dict[str, str], quick: bool) -> Samples:
         openings.measure(beamline, samples, 2 if quick else ROUNDS)
         log("memory")
         memory.measure(beamline, samples)
-        log("ends of worker and manager")
-        ends.measure(beamline, samples, 1 if quick else ENDS)
     finally:
         beamline.disconnect()
         cluster("delete", "namespace", NAMESPACE, seconds=180)

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from queueserver_http.access.guard import Guard
-from queueserver_http.exchange.errors import HttpError, answer_error, error_reply
+from queueserver_http.authenticators.external import ProviderAway
+from queueserver_http.exchange.errors import HttpError, answer_error, error_reply, provider_away
 from queueserver_http.exchange.models import refusal
 from queueserver_http.routes.table import WEBSOCKET_ROUTES, Route
 from queueserver_http.streams.broadcast import Broadcast
@@ -47,6 +48,7 @@ def add_error_handlers(application: FastAPI) -> None:
     application.add_exception_handler(HTTPException, answer_error)
     application.add_exception_handler(405, _answer_wrong_method)
     application.add_exception_handler(RequestValidationError, _answer_invalid)
+    application.add_exception_handler(ProviderAway, _answer_away)
 
 
 def _method(name: str, handlers: Sequence[object]) -> Handler:
@@ -72,6 +74,10 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
     """What FastAPI refuses, in routers of a site."""
     assert isinstance(error, RequestValidationError)
     return error_reply(refusal(error.errors(), skip=1))
+
+
+async def _answer_away(request: Request, error: Exception) -> Response:
+    return error_reply(provider_away())
 
 
 async def _answer_wrong_method(request: Request, error: Exception) -> Response:

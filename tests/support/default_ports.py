@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from file_lock import locked
 
-@contextmanager
-def default_ports() -> Iterator[None]:
+
+def default_ports() -> AbstractContextManager[None]:
     """Nobody else who asks has the default ports meanwhile, in any process of any run of tests on this machine."""
-    with (Path(tempfile.gettempdir()) / "queueserver-tests-default-ports").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return locked(Path(tempfile.gettempdir()) / "queueserver-tests-default-ports")

@@ -5,7 +5,6 @@ All tests share one operator for the whole cluster: release `queueserver-operato
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster_of_tests import OUTPUT, Kubectl, NoCluster
+from file_lock import locked
 from helm_charts import ROOT, find_helm
 from kind.images import chart_values
 
@@ -48,8 +48,7 @@ class Releases:
     def install_operator(self, values: Mapping[str, Any] | None = None) -> None:
         """Install the operator that all tests share, or bring it up to date, and wait until it is ready."""
         # Several processes run tests, and helm refuses a second change of a release at the same time.
-        with (OUTPUT / "operator.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(OUTPUT / "operator.lock"):
             self.helm(
                 *("upgrade", "--install", OPERATOR_RELEASE, str(ROOT / "charts" / "queueserver-operator")),
                 *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", _TIMEOUT),

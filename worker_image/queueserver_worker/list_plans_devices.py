@@ -135,17 +135,21 @@ def _source(options: argparse.Namespace) -> StartupSource | None:
     )
     if named := next((StartupSource(kind, value) for kind, value in kinds if value), None):
         return named
+    profile = _profile(options)
+    return StartupSource("directory", profile) if profile else None
+
+
+def _profile(options: argparse.Namespace) -> str:
+    """Directory with the startup code of the profile that is named; empty when none is."""
     if not options.startup_profile and not options.ipython_dir:
-        return None
-    return StartupSource("directory", str(profile_directory(options.startup_profile, options.ipython_dir)))
+        return ""
+    return str(profile_directory(options.startup_profile, options.ipython_dir))
 
 
 def _profile_before(options: argparse.Namespace, source: StartupSource) -> str:
     """Directory of the profile that a kernel loads before a script or module; empty when there is none."""
-    is_named = options.startup_profile or options.ipython_dir
-    if options.use_ipython_kernel != "ON" or source.kind == "directory" or not is_named:
-        return ""
-    return str(profile_directory(options.startup_profile, options.ipython_dir))
+    is_before = options.use_ipython_kernel == "ON" and source.kind != "directory"
+    return _profile(options) if is_before else ""
 
 
 def _failed(text: str) -> int:

@@ -15,9 +15,9 @@ from queueserver_http.access.guard import principal_of
 from queueserver_http.access.identity import Identity
 from queueserver_http.access.principal import Principal
 from queueserver_http.accounts.model import NewKey, Refresh
-from queueserver_http.authenticators.external import ExternalAuthenticator, ProviderAway
+from queueserver_http.authenticators.external import ExternalAuthenticator
 from queueserver_http.authenticators.passwords import AnyAuthenticator, PasswordAuthenticator
-from queueserver_http.exchange.errors import bad_request, not_found, provider_away, unauthorized, unprocessable
+from queueserver_http.exchange.errors import bad_request, not_found, unauthorized, unprocessable
 from queueserver_http.exchange.forms import read_form
 from queueserver_http.exchange.models import read_model
 from queueserver_http.exchange.parameters import read_parameters
@@ -87,10 +87,7 @@ class AuthHandlers:
         attempts = (_address(request), f"user {username}")
         for attempt in attempts:
             self._failed_logins.check(attempt)
-        try:
-            found = await authenticator.authenticate(username, password)
-        except ProviderAway:
-            raise provider_away() from None
+        found = await authenticator.authenticate(username, password)
         if found is None:
             for attempt in attempts:
                 self._failed_logins.failed(attempt)
@@ -106,16 +103,10 @@ class AuthHandlers:
         if request.method == "POST":
             sent |= await read_form(request)
         if sent.keys().isdisjoint(authenticator.answers):
-            try:
-                return RedirectResponse(await authenticator.leave(), 302)
-            except ProviderAway:
-                raise provider_away() from None
+            return RedirectResponse(await authenticator.leave(), 302)
         self._failed_logins.check(_address(request))
         answer = {key: value for key, value in sent.items() if isinstance(value, str)}
-        try:
-            found = await authenticator.come_back(answer)
-        except ProviderAway:
-            raise provider_away() from None
+        found = await authenticator.come_back(answer)
         if found is None:
             self._failed_logins.failed(_address(request))
             raise unauthorized("The provider did not confirm the login.")

@@ -165,7 +165,9 @@ class _Running:
             on_status=self._on_status,
         )
         server = configuration.server_configuration
-        self.websockets = Websockets(identity, configuration.allow_origins, server.websocket_limit)
+        self.websockets = Websockets(
+            identity, configuration.allow_origins, server.websocket_limit, server.websocket_check_period
+        )
         self._watch(application.figures)
         routes = (*HTTP_ROUTES, *(LEGACY_ROUTES if server.legacy_endpoints else ()))
         guard = Guard(identity, application.figures.refused_credentials)

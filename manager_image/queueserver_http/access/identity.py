@@ -61,7 +61,7 @@ class Identity:
         self._identifier = identifier
         self._token_review = token_review
         self._anonymous = anonymous(roles) if allow_anonymous else None
-        self._tickets: dict[str, tuple[float, Principal]] = {}
+        self._tickets: dict[str, tuple[float, Credentials]] = {}
 
     async def principal(self, credentials: Credentials) -> Principal:
         """The principal; raises 401 for wrong credentials, and for none where they are required."""
@@ -78,22 +78,22 @@ class Identity:
             "or 'Authorization: Bearer TOKEN'."
         )
 
-    def new_ticket(self, principal: Principal) -> tuple[str, int]:
-        """A ticket for one websocket and its life in seconds."""
+    def new_ticket(self, credentials: Credentials) -> tuple[str, int]:
+        """A ticket that stands for `credentials` at one websocket, and its life in seconds."""
         now = time.monotonic()
         self._tickets = {ticket: one for ticket, one in self._tickets.items() if one[0] > now}
         if len(self._tickets) >= _MOST_TICKETS:
             self._tickets.pop(next(iter(self._tickets)))
         ticket = secrets.token_urlsafe(32)
-        self._tickets[ticket] = (now + _TICKET_LIFE_S, principal)
+        self._tickets[ticket] = (now + _TICKET_LIFE_S, credentials)
         return ticket, _TICKET_LIFE_S
 
-    def by_ticket(self, ticket: str) -> Principal:
-        """The principal that a ticket was made for; raises 401. A ticket is good for one use."""
-        expires, principal = self._tickets.pop(ticket, (float("-inf"), None))
-        if principal is None or expires < time.monotonic():
+    def by_ticket(self, ticket: str) -> Credentials:
+        """What a ticket stands for; raises 401. A ticket is good for one use."""
+        expires, credentials = self._tickets.pop(ticket, (float("-inf"), None))
+        if credentials is None or expires < time.monotonic():
             raise unauthorized("Invalid ticket: it is unknown, was used already or is older than 30 s.")
-        return principal
+        return credentials
 
 
 def check_scope(principal: Principal, scope: str) -> None:

@@ -93,6 +93,8 @@ class ServerSection(Section):
     """Requests at the same time."""
     websocket_limit: Annotated[int, Field(gt=0)] = 2000
     """Websockets at the same time."""
+    websocket_check_period: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Seconds after which an open websocket's credentials are checked again; one whose key was deleted is closed."""
 
 
 class Provider(Section):

@@ -132,7 +132,7 @@ class AuthHandlers:
 
     async def ticket(self, request: Request, route: Route) -> Response:
         """A ticket for one websocket."""
-        ticket, life = self._identity.new_ticket(principal_of(request))
+        ticket, life = self._identity.new_ticket(presented(request))
         return json_reply({"ticket": ticket, "expires_in": life})
 
     # API keys ---------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Websockets: the same credentials as everywhere, then one stream (http-api 2.3).
 
 A browser cannot send headers with a websocket. It either makes a ticket first (`?ticket=…`), or asks with
-`?auth=message` to send its credentials as the first message.
+`?auth=message` to send its credentials as the first message. A stream ends when its credentials are good no more.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from queueserver_http.access.credentials import Credentials, Kind, presented
 from queueserver_http.access.identity import Identity, check_scope
-from queueserver_http.access.principal import Principal
 from queueserver_http.exchange.errors import HttpError, bad_request, unauthorized
 from queueserver_http.routes.table import Route
 from queueserver_http.streams.broadcast import Broadcast
@@ -37,12 +37,17 @@ _log = logging.getLogger("bluesky_httpserver.websockets")
 
 
 class Websockets:
-    """Makes the endpoints of streams. `origins`: pages that may use cookies; `limit`: connections at once."""
+    """Makes the endpoints of streams.
 
-    def __init__(self, identity: Identity, origins: Collection[str], limit: int) -> None:
+    `origins`: pages that may use cookies; `limit`: connections at once; `check_period`: seconds after which the
+    credentials of an open one are checked again.
+    """
+
+    def __init__(self, identity: Identity, origins: Collection[str], limit: int, check_period: float) -> None:
         self._identity = identity
         self._origins = origins
         self._limit = limit
+        self._check_period = check_period
         self.open = 0
 
     def endpoint(self, route: Route, stream: Broadcast) -> Callable[[WebSocket], Awaitable[None]]:
@@ -54,8 +59,8 @@ class Websockets:
                 return
             self.open += 1
             try:
-                await self._admit(websocket, route)
-                await _run(stream, websocket)
+                credentials = await self._admit(websocket, route)
+                await self._run(stream, websocket, partial(self._check, credentials, route))
             except HttpError as error:
                 _log.info("%s was refused: %s", route.path, error.detail)
                 if error.status_code == 503:
@@ -69,21 +74,27 @@ class Websockets:
 
         return serve
 
-    async def _admit(self, websocket: WebSocket, route: Route) -> None:
+    async def _admit(self, websocket: WebSocket, route: Route) -> Credentials:
         if websocket.query_params.get("auth") == "message":
             await websocket.accept()
-            check_scope(await self._by_message(websocket), route.scope)
+            credentials = await self._by_message(websocket)
+            await self._check(credentials, route)
         else:
-            check_scope(await self._principal(websocket), route.scope)
+            credentials = self._presented(websocket)
+            await self._check(credentials, route)
             await websocket.accept()
+        return credentials
 
-    async def _principal(self, websocket: WebSocket) -> Principal:
+    async def _check(self, credentials: Credentials, route: Route) -> None:
+        check_scope(await self._identity.principal(credentials), route.scope)
+
+    def _presented(self, websocket: WebSocket) -> Credentials:
         if (ticket := websocket.query_params.get("ticket")) is not None:
             return self._identity.by_ticket(ticket)
         credentials = presented(websocket)
         if credentials.source == "cookie":
             self._check_origin(websocket)
-        return await self._identity.principal(credentials)
+        return credentials
 
     def _check_origin(self, websocket: WebSocket) -> None:
         """Cookies travel with the websockets of any page, so the page has to be this server's or an admitted one."""
@@ -91,7 +102,7 @@ class Websockets:
         if not origin or (urlsplit(origin).netloc != websocket.headers.get("host") and origin not in self._origins):
             raise unauthorized("A websocket with a cookie is accepted from pages of this server only.")
 
-    async def _by_message(self, websocket: WebSocket) -> Principal:
+    async def _by_message(self, websocket: WebSocket) -> Credentials:
         try:
             async with asyncio.timeout(_FIRST_MESSAGE_S):
                 message = await websocket.receive()
@@ -103,26 +114,36 @@ class Websockets:
             case {"ticket": str(ticket)}:
                 return self._identity.by_ticket(ticket)
             case {"api_key": str(key)}:
-                return await self._identity.principal(Credentials(Kind.API_KEY, key, "message"))
+                return Credentials(Kind.API_KEY, key, "message")
             case {"access_token": str(token)}:
-                return await self._identity.principal(Credentials(Kind.TOKEN, token, "message"))
+                return Credentials(Kind.TOKEN, token, "message")
         raise bad_request("The first message must be a mapping with 'api_key', 'access_token' or 'ticket'.")
 
+    async def _run(self, stream: Broadcast, websocket: WebSocket, check: Callable[[], Awaitable[None]]) -> None:
+        """Send until the client goes, the server ends, the client does not read, or `check` refuses it."""
+        stream.readers += 1
+        sender = asyncio.ensure_future(_send_all(stream, websocket))
+        gone = asyncio.ensure_future(_until_gone(websocket))
+        try:
+            ends = {sender, gone}
+            while not (await asyncio.wait(ends, timeout=self._check_period, return_when=asyncio.FIRST_COMPLETED))[0]:
+                await _unless_unknown(check)
+            if not gone.done():
+                await websocket.close(sender.result())
+        finally:
+            stream.readers -= 1
+            for task in (sender, gone):
+                task.cancel()
+            await asyncio.gather(sender, gone, return_exceptions=True)
 
-async def _run(stream: Broadcast, websocket: WebSocket) -> None:
-    """Send until the client goes, the server ends, or the client does not read."""
-    stream.readers += 1
-    sender = asyncio.ensure_future(_send_all(stream, websocket))
-    gone = asyncio.ensure_future(_until_gone(websocket))
+
+async def _unless_unknown(check: Callable[[], Awaitable[None]]) -> None:
+    """Credentials that cannot be checked now are taken for good: they were when the websocket was opened."""
     try:
-        await asyncio.wait((sender, gone), return_when=asyncio.FIRST_COMPLETED)
-        if sender.done() and not gone.done():
-            await websocket.close(sender.result())
-    finally:
-        stream.readers -= 1
-        for task in (sender, gone):
-            task.cancel()
-        await asyncio.gather(sender, gone, return_exceptions=True)
+        await check()
+    except HttpError as error:
+        if error.status_code < 500:
+            raise
 
 
 async def _send_all(stream: Broadcast, websocket: WebSocket) -> int:

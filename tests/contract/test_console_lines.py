@@ -33,6 +33,14 @@ def wait_for(manager: ContractManager, name: str, text: str) -> None:
     manager.wait_status(lambda _: (name, text) in lines(manager))
 
 
+def started(start_manager: Callable[..., ContractManager]) -> ContractManager:
+    """A manager that has written all it has to say of its start, which it may do after its first reply."""
+    manager = start_manager()
+    name, text = START[-1]
+    wait_for(manager, name, text.format(address=manager.control_address))
+    return manager
+
+
 def in_order(found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> bool:
     """Whether the lines are there, one after the other."""
     rest = iter(found)
@@ -41,7 +49,7 @@ def in_order(found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> b
 
 @pytest.mark.row("cli", "the log at the start")
 def test_the_lines_of_a_start(start_manager: Callable[..., ContractManager]) -> None:
-    manager = start_manager()
+    manager = started(start_manager)
     expected = [(name, text.format(address=manager.control_address)) for name, text in START]
     assert in_order(lines(manager), expected)
     assert "RE Manager configuration:\n    config_path: None\n" in manager.log_text
@@ -96,7 +104,7 @@ def test_all_loggers_have_names_of_the_contract(start_manager: Callable[..., Con
 
 
 def test_a_refused_request_announces_nothing(start_manager: Callable[..., ContractManager]) -> None:
-    manager = start_manager()
+    manager = started(start_manager)
     before = [line for line in lines(manager) if line[0] == MANAGER]
     for method in ("queue_start", "re_pause", "re_resume", "environment_close", "environment_destroy"):
         assert not manager.call(method)["success"]

@@ -44,7 +44,7 @@ def test_messages_after_a_number_and_pages(manager: ContractClient) -> None:
     for number in range(5):
         say(manager, f"line {number}\n")
         wait_said(manager, f"line {number}\n")
-    reply = manager.accepted("console_get")
+    reply = manager.accepted("console_get", limit=10_000)
     messages = reply["messages"]
     assert (reply["first_seq"], reply["last_seq"]) == (messages[0]["seq"], messages[-1]["seq"])
     some = messages[-4]["seq"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract_manager import CALLER, COUNT, QUICK, ContractClient, ContractManager, plan
+from deadline import wait_until
 
 
 @pytest.mark.method("environment_open")
@@ -130,7 +131,7 @@ def test_an_opening_that_fails_says_why_and_can_be_repeated(start_manager: Calla
         assert status["worker_environment_exists"] is False
         assert "no_such_module_anywhere" in status["environment_error"]
         assert "50-broken.py" in status["environment_error"]
-    assert "no_such_module_anywhere" in manager.log_text  # the console
+    wait_until(lambda: "no_such_module_anywhere" in manager.log_text, "the traceback on the console")
     broken.unlink()
     assert manager.open_environment()["environment_error"] == ""
     manager.stop()

@@ -19,7 +19,7 @@ from queueserver_common import __version__
 from queueserver_http.application import Application
 from queueserver_http.configuration.settings import DEFAULT_PORT, Configuration
 from queueserver_http.configuration.sources import ConfigurationError, load
-from queueserver_http.middleware.connections import limited
+from queueserver_http.middleware.connections import limited, websocket_protocol
 
 EXIT_CONFIGURATION = 2
 EXIT_ADDRESS = 3
@@ -95,7 +95,7 @@ class _Server(uvicorn.Server):
                 root_path=listen.root_path,
                 loop="uvloop",
                 http=limited(server.head_timeout, server.connection_limit),
-                ws="websockets-sansio",
+                ws=websocket_protocol,  # type: ignore[arg-type]  # uvicorn calls it, whatever it is
                 ws_max_size=64 * 1024,
                 ws_per_message_deflate=False,
                 ws_ping_interval=20.0,

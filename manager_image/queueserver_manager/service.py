@@ -25,13 +25,12 @@ from queueserver_manager.core.decision import (
     ConsoleQuery,
     Decision,
     HistoryQuery,
-    Refusal,
     Reply,
     TaskResultQuery,
 )
 from queueserver_manager.core.effects import Effect, LeaveManager
 from queueserver_manager.core.methods import METHODS
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.requests import StoreAway, Work, decide, refuse
 from queueserver_manager.core.status import status_mapping, stored_fields
 from queueserver_manager.exit_codes import CRASHED, FENCED

@@ -6,7 +6,7 @@ import json
 
 from queueserver_manager.core.methods import METHODS, Method
 from queueserver_manager.core.parameters import LOCK_KEY, Parameter
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code
 from reference_pages import markdown
 from reference_pages.markdown import code, table
 

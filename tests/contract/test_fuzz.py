@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from contract_manager import CALLER, COUNT, EMERGENCY_KEY, QUICK, STOP_INSTRUCTION, ContractManager, plan
 from contract_methods import SUPPORTED
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 

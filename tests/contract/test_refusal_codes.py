@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contract_manager import CALLER, QUICK, ContractManager, plan
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code
 
 SCAN = plan("scan", "too", "few")
 

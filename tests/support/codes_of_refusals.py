@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code
 
 
 def without_codes(reply: Any) -> Any:

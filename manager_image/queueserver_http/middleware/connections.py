@@ -6,6 +6,7 @@ What a connection costs before there is a request is no matter of the applicatio
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -53,3 +54,10 @@ def limited(head_timeout: float, connections: int) -> type[HttpToolsProtocol]:
                 self._head_due = None
 
     return LimitedProtocol
+
+
+def websocket_protocol(*arguments: Any, **named: Any) -> asyncio.Protocol:
+    """Uvicorn's protocol of a websocket, imported with the first one: it takes a megabyte."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(*arguments, **named)

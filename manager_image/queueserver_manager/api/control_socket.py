@@ -19,7 +19,7 @@ from queueserver_manager.api.frame_limit import FrameLimit
 from queueserver_manager.api.log_limit import LogLimit
 from queueserver_manager.api.socket_reader import SocketReader, close_socket, send_now
 from queueserver_manager.api.wire import Encoding, Malformed, decode_request, encode_reply, refusal
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code
 
 DEFAULT_MAX_FRAME = 32 * 1024 * 1024
 """Bytes."""

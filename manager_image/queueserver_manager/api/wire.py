@@ -18,7 +18,7 @@ from typing import Any, cast
 import msgpack
 
 from queueserver_common.encoded import Encoded
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code
 
 MAX_NESTING = 100
 """Levels of lists and mappings in a request, the request itself included."""

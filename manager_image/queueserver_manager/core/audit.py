@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from queueserver_manager.core.decision import AuditQuery, Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import AuditQuery, Decision, Reply, success
 from queueserver_manager.core.items import encode
 from queueserver_manager.core.parameters import Params
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.writes import AppendAudit, MoveItems, PutItems, RemoveItems
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from queueserver_common.encoded import Encoded
 from queueserver_manager.core import items, repeats
-from queueserver_manager.core.decision import Decision, Refusal, Reply, failure, success
+from queueserver_manager.core.decision import Decision, Reply, failure, success
 from queueserver_manager.core.items import Item
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.placement import check_batch, insertion_index
 from queueserver_manager.core.queue import QueuedItem
 from queueserver_manager.core.queue_methods import found
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.repeats import Accepted
 from queueserver_manager.core.submission import check_caller, check_item, check_item_shape, check_queue_uid
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from queueserver_common.encoded import Encoded
 from queueserver_common.link.messages import CommandBody, Finish, Leave, Pause, ReadMetadata, Resume
 from queueserver_manager.core import execution
-from queueserver_manager.core.decision import AwaitWorker, Decision, Refusal, Reply, failure, success
+from queueserver_manager.core.decision import AwaitWorker, Decision, Reply, failure, success
 from queueserver_manager.core.effects import KillWorker, LaunchWorker, LeaveManager, TellWorker
 from queueserver_manager.core.model import Environment, EnvironmentStage, LinkState
 from queueserver_manager.core.parameters import Params
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.writes import SetField
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from queueserver_common.link.messages import CommandBody, Run, SetPermissions
 from queueserver_common.permissions import Permissions
 from queueserver_manager.core import items
-from queueserver_manager.core.decision import Decision, Refusal
+from queueserver_manager.core.decision import Decision
 from queueserver_manager.core.effects import TellWorker
 from queueserver_manager.core.lists import PlansAndDevices, ReadFiles
 from queueserver_manager.core.model import UID_NAMES, EnvironmentStage, LinkState, State
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.states import ManagerState, check_transition
 from queueserver_manager.core.writes import SetField
 

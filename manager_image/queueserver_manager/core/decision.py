@@ -7,25 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from queueserver_manager.core.effects import Effect
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code
 from queueserver_manager.core.writes import Write
 
 Reply = Mapping[str, Any]
-
-
-class Refusal(Exception):
-    """A request that is refused. The text is the `msg` of the reply, without the method's prefix.
-
-    `extra` replaces values of the method's failure reply; `prefixed` is False for texts that stand alone
-    (refusals because of the state, zmq-api 2 rule 5).
-    """
-
-    def __init__(self, msg: str, *, code: Code = Code.INVALID_PARAMETER, prefixed: bool = True, **extra: Any) -> None:
-        super().__init__(msg)
-        self.msg = msg
-        self.code = code
-        self.prefixed = prefixed
-        self.extra = extra
 
 
 @dataclass(slots=True)

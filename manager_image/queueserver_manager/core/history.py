@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from queueserver_common.link.messages import ExitStatus
-from queueserver_manager.core.decision import Decision, HistoryQuery, Refusal
+from queueserver_manager.core.decision import Decision, HistoryQuery
 from queueserver_manager.core.items import encode
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.writes import TrimHistory
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 from queueserver_common.encoded import Encoded
-from queueserver_manager.core.decision import ConsoleQuery, Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import ConsoleQuery, Decision, Reply, success
 from queueserver_manager.core.history import history_query
 from queueserver_manager.core.parameters import Params
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.writes import TrimHistory
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from queueserver_common.link.messages import InterruptKernel
 from queueserver_manager.core.control_methods import check_attached, tell_and_wait
-from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import Decision, Reply, success
 from queueserver_manager.core.parameters import Params
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.tasks import foreground_task
 

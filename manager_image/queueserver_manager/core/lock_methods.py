@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import Decision, Reply, success
 from queueserver_manager.core.locks import Lock, check_key, encode_unlocked
 from queueserver_manager.core.locks import lock_info as info_of
 from queueserver_manager.core.parameters import Params, check_lock_key
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.writes import SetField
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from queueserver_manager.core.decision import Refusal
 from queueserver_manager.core.items import encode
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 
 _ROUNDS = 10_000
 

@@ -1,29 +1,17 @@
 """The method table: each method declared once (zmq-api 6).
 
 Checks, replies to refused requests, the reference page, the command line's lock-key rule and HTTP routes derive
-from it.
+from it. What a method does is the function of its name in one of the modules that `handlers.py` lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from queueserver_manager.core import (
-    audit,
-    batch_methods,
-    control_methods,
-    information_methods,
-    kernel_methods,
-    lock_methods,
-    permission_methods,
-    queue_methods,
-    task_methods,
-)
-from queueserver_manager.core.parameters import LOCK_KEY, Parameter
-from queueserver_manager.core.repeats import KEY
+from queueserver_manager.core.parameters import IDEMPOTENCY_KEY, LOCK_KEY, Parameter
 
 
 class Guard(StrEnum):
@@ -39,7 +27,6 @@ class Method:
 
     name: str
     summary: str
-    handler: Callable[..., Any]
     parameters: tuple[Parameter, ...] = ()
     prefix: str = ""
     lock: Guard | None = None
@@ -65,7 +52,6 @@ _ITEM = Parameter("item", "item", required=True)
 _USER = Parameter("user", "string", required=True)
 _GROUP = Parameter("user_group", "string", required=True)
 _EXPECT = Parameter("expect_queue_uid", "string", types=(str,))
-_REPEAT = Parameter(KEY, "string", types=(str,))
 _CALLER = (_GROUP, _USER)
 _NO_UIDS = "Request does not contain the list of UIDs"
 _UIDS = Parameter(
@@ -87,18 +73,6 @@ _SCRIPT = Parameter(
 )
 _ALLOWED_GROUP = Parameter("user_group", "string", missing="Incorrect request format: user group is not specified")
 
-_MODULES = (
-    queue_methods,
-    batch_methods,
-    control_methods,
-    information_methods,
-    kernel_methods,
-    permission_methods,
-    lock_methods,
-    task_methods,
-    audit,
-)
-
 _Q, _E = Guard.QUEUE, Guard.ENVIRONMENT
 _ERROR = "Error: "
 
@@ -111,16 +85,9 @@ def _typed(name: str, kind: str, default: object, *types: type) -> Parameter:
     return Parameter(name, kind, default, types)
 
 
-def _handler(name: str) -> Callable[..., Any]:
-    """The function of the same name in one of the handler modules."""
-    handlers = (vars(module).get(name) for module in _MODULES)
-    handler: Callable[..., Any] = next(h for h in handlers if h is not None)
-    return handler
-
-
 def _queue(name: str, summary: str, prefix: str, parameters: tuple[Parameter, ...], **failure: Any) -> Method:
     """A method that edits the queue."""
-    return Method(name, summary, _handler(name), (*parameters, LOCK_KEY), prefix, _Q, failure, needs_store=True)
+    return Method(name, summary, (*parameters, LOCK_KEY), prefix, _Q, failure, needs_store=True)
 
 
 def _edit(name: str, summary: str, prefix: str, parameters: tuple[Parameter, ...], **failure: Any) -> Method:
@@ -132,30 +99,30 @@ def _edit(name: str, summary: str, prefix: str, parameters: tuple[Parameter, ...
 def _control(name: str, summary: str, *parameters: Parameter, needs_store: bool = True, says: str = "") -> Method:
     """A method that directs environment, queue or RunEngine."""
     parameters = (*parameters, LOCK_KEY)
-    return Method(name, summary, _handler(name), parameters, _ERROR, _E, needs_store=needs_store, announcement=says)
+    return Method(name, summary, parameters, _ERROR, _E, needs_store=needs_store, announcement=says)
 
 
 def _information(name: str, summary: str, *parameters: Parameter, prefix: str = "", **failure: Any) -> Method:
     """A method that only tells."""
-    return Method(name, summary, _handler(name), parameters, prefix, None, failure)
+    return Method(name, summary, parameters, prefix, None, failure)
 
 
 def _task(name: str, summary: str, says: str, *parameters: Parameter, **failure: Any) -> Method:
     """A method that has the worker run something."""
     parameters = (*parameters, _flag("run_in_background", False), LOCK_KEY)
     failure["task_uid"] = None
-    return Method(name, summary, _handler(name), parameters, _ERROR, _E, failure, needs_store=True, announcement=says)
+    return Method(name, summary, parameters, _ERROR, _E, failure, needs_store=True, announcement=says)
 
 
 def _lock(name: str, summary: str, *parameters: Parameter, needs_store: bool = False) -> Method:
     """A method about the lock."""
     failure: dict[str, Any] = {"lock_info": {}, "lock_info_uid": None}
-    return Method(name, summary, _handler(name), parameters, _ERROR, None, failure, needs_store)
+    return Method(name, summary, parameters, _ERROR, None, failure, needs_store)
 
 
 def _lists(name: str, summary: str, *parameters: Parameter) -> Method:
     failure: dict[str, Any] = {name: {}, f"{name}_uid": None}
-    return Method(name, summary, _handler(name), parameters, "", None, failure)
+    return Method(name, summary, parameters, "", None, failure)
 
 
 _TABLE = (
@@ -224,7 +191,7 @@ _TABLE = (
         _SCRIPT,
         _flag("update_lists", True),
         _flag("update_re", False),
-        _REPEAT,
+        IDEMPOTENCY_KEY,
     ),
     _task(
         "function_execute",
@@ -232,7 +199,7 @@ _TABLE = (
         "Starting execution of a function ...",
         _ITEM,
         *_CALLER,
-        _REPEAT,
+        IDEMPOTENCY_KEY,
         item=None,
     ),
     _information("task_status", "How far a task, or each of several, has come.", _TASK_UIDS, prefix=_ERROR, **_NO_TASK),
@@ -249,7 +216,7 @@ _TABLE = (
         "queue_item_add",
         "Add an item to the queue.",
         "Failed to add an item: ",
-        (*_CALLER, _ITEM, _POS, _BEFORE, _AFTER, _REPEAT),
+        (*_CALLER, _ITEM, _POS, _BEFORE, _AFTER, IDEMPOTENCY_KEY),
         qsize=None,
         item=None,
     ),
@@ -269,7 +236,7 @@ _TABLE = (
             _POS,
             _BEFORE,
             _AFTER,
-            _REPEAT,
+            IDEMPOTENCY_KEY,
         ),
         qsize=None,
         items=[],
@@ -319,8 +286,7 @@ _TABLE = (
     Method(
         "queue_item_execute",
         "Run one item at once, outside of the queue.",
-        _handler("queue_item_execute"),
-        (*_CALLER, _ITEM, LOCK_KEY, _REPEAT),
+        (*_CALLER, _ITEM, LOCK_KEY, IDEMPOTENCY_KEY),
         "Failed to start execution of the item: ",
         _E,
         {"qsize": None, "item": None},
@@ -346,7 +312,6 @@ _TABLE = (
     Method(
         "kernel_interrupt",
         "Interrupt what the IPython kernel executes.",
-        _handler("kernel_interrupt"),
         (_flag("interrupt_task", False), _flag("interrupt_plan", False), LOCK_KEY),
         "Failed to interrupt IPython kernel: ",
         _E,
@@ -423,16 +388,14 @@ _TABLE = (
     Method(
         "manager_stop",
         "End the manager.",
-        _handler("manager_stop"),
         (Parameter("option", "'safe_on' or 'safe_off'", "safe_on"),),
         _ERROR,
         needs_store=True,
     ),
-    Method("manager_kill", "Test hook: stop answering.", _handler("manager_kill"), (), _ERROR),
+    Method("manager_kill", "Test hook: stop answering.", (), _ERROR),
     Method(
         "manager_test",
         "Test hook: tests of the IPython kernel.",
-        _handler("manager_test"),
         (Parameter("test_name", "string"),),
         _ERROR,
     ),

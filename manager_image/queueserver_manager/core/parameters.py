@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from queueserver_manager.core.decision import Refusal
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 
 Params = Mapping[str, Any]
 
@@ -48,6 +47,7 @@ def _is_one_of(value: object, types: tuple[type, ...]) -> bool:
 
 
 LOCK_KEY = Parameter("lock_key", "string or null")
+IDEMPOTENCY_KEY = Parameter("idempotency_key", "string", types=(str,))
 
 
 def check_supported(params: object, supported: tuple[Parameter, ...]) -> Params:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from queueserver_common.descriptions import DescriptionError
 from queueserver_common.permissions import Permissions, PermissionsError
-from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import Decision, Reply, success
 from queueserver_manager.core.lists import ReadFiles
 from queueserver_manager.core.parameters import Params
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from queueserver_manager.core.decision import Refusal
 from queueserver_manager.core.model import State
 from queueserver_manager.core.queue import QueuedItem
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 
 
 def insertion_index(state: State, pos: object, before_uid: object, after_uid: object) -> int:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from queueserver_common.encoded import Encoded
 from queueserver_manager.core import execution, items, repeats
-from queueserver_manager.core.decision import Decision, Refusal, Reply, success
+from queueserver_manager.core.decision import Decision, Reply, success
 from queueserver_manager.core.items import Item
 from queueserver_manager.core.parameters import Params
 from queueserver_manager.core.placement import find_by_position, find_by_uid, insertion_index
 from queueserver_manager.core.queue import QueuedItem
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.submission import accept_item
 from queueserver_manager.core.writes import SetField

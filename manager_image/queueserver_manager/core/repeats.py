@@ -13,15 +13,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from queueserver_manager.core import items
-from queueserver_manager.core.decision import Decision, Refusal
-from queueserver_manager.core.parameters import Params
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.decision import Decision
+from queueserver_manager.core.parameters import IDEMPOTENCY_KEY, Params
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.writes import SetField
 
 if TYPE_CHECKING:
     from queueserver_manager.core.core import Core
 
-KEY = "idempotency_key"
+_KEY = IDEMPOTENCY_KEY.name
 LONGEST_KEY = 200
 MOST_REQUESTS = 1000
 """Requests that are remembered; the oldest are forgotten first."""
@@ -31,7 +31,7 @@ MOST_ITEMS = 100_000
 FIELD_MARK = "repeat:"
 """The stored record of a request is the field of this name and its key."""
 
-_NOT_COMPARED = (KEY, "lock_key", "expect_queue_uid")
+_NOT_COMPARED = (_KEY, "lock_key", "expect_queue_uid")
 """Parameters that do not belong to what a request asks for: one that is sent again may have others."""
 
 
@@ -50,13 +50,13 @@ class Accepted:
 
 def repeat_key(params: Params) -> str | None:
     """The key of a request, None when it has none; raises `Refusal` for one that cannot be a key."""
-    key = params.get(KEY)
+    key = params.get(_KEY)
     if isinstance(key, str) and 0 < len(key) <= LONGEST_KEY:
         return key
     if key is None:
         return None
     shown = f"{len(key)}" if isinstance(key, str) else f"{type(key)}"
-    raise Refusal(f"Parameter '{KEY}' must be a string of 1 to {LONGEST_KEY} characters, not {shown}")
+    raise Refusal(f"Parameter '{_KEY}' must be a string of 1 to {LONGEST_KEY} characters, not {shown}")
 
 
 def is_known(core: Core, params: Params) -> bool:
@@ -89,7 +89,7 @@ def earlier(core: Core, params: Params, digest: str) -> Accepted | None:
     known = None if key is None else core.state.keyed_requests.get(key)
     if known is not None and known.digest != digest:
         raise Refusal(
-            f"The {KEY} {key!r} belongs to another request that was carried out before. "
+            f"The {_KEY} {key!r} belongs to another request that was carried out before. "
             "Send a request that asks for something else with a key of its own",
             code=Code.KEY_USED_OTHERWISE,
         )
@@ -98,7 +98,7 @@ def earlier(core: Core, params: Params, digest: str) -> Accepted | None:
 
 def remember(core: Core, d: Decision, params: Params, digest: str, uids: tuple[str, ...], now: float) -> None:
     """Keep a request that is carried out now, if it has a key; forget the oldest beyond what is kept."""
-    key, accepted = params.get(KEY), core.state.keyed_requests
+    key, accepted = params.get(_KEY), core.state.keyed_requests
     if key is None:
         return
     newest = next(reversed(accepted.values()), None)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from queueserver_manager.core.audit import record_request
 from queueserver_manager.core.conclude import conclude
-from queueserver_manager.core.decision import Decision, Refusal, Reply, failure
+from queueserver_manager.core.decision import Decision, Reply, failure
+from queueserver_manager.core.handlers import HANDLERS
 from queueserver_manager.core.locks import check_key
 from queueserver_manager.core.methods import METHODS, Guard, Method
 from queueserver_manager.core.parameters import Params, check_lock_key, check_supported
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.submission import check_queue_uid
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def decide(core: Core, name: str, params: object, now: float) -> Decision | Work
     try:
         checked = check_supported(params, method.parameters)
         _check(core, method, checked)
-        reply = method.handler(core, checked, decision, now)
+        reply = HANDLERS[name](core, checked, decision, now)
         if isinstance(reply, Generator):
             return Work(core, method, reply, decision, checked)
     except Refusal as refusal:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from queueserver_common.validation import PlanValidationError
 from queueserver_manager.core import items
-from queueserver_manager.core.decision import Refusal
 from queueserver_manager.core.items import Item
 from queueserver_manager.core.parameters import Params
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.repeats import is_known
 
 if TYPE_CHECKING:

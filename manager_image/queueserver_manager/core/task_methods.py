@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from queueserver_common.link.messages import CallFunction, CancelTask, RunScript
 from queueserver_manager.core import items, repeats, tasks
 from queueserver_manager.core.control_methods import check_attached, tell_and_wait
-from queueserver_manager.core.decision import Decision, Refusal, Reply, TaskResultQuery, success
+from queueserver_manager.core.decision import Decision, Reply, TaskResultQuery, success
 from queueserver_manager.core.model import EnvironmentStage
 from queueserver_manager.core.parameters import Params
-from queueserver_manager.core.refusal_codes import Code
+from queueserver_manager.core.refusal import Code, Refusal
 from queueserver_manager.core.states import ManagerState
 from queueserver_manager.core.submission import check_caller
 from queueserver_manager.core.task_records import Task, TaskFacts

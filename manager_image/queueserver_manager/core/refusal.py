@@ -1,8 +1,9 @@
-"""Why a request was refused, for programs: `code` beside the sentence in `msg` (an addition to the contract)."""
+"""Refused requests: the sentence in `msg`, and beside it why, for programs: `code` (an addition to the contract)."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class Code(StrEnum):
@@ -69,3 +70,18 @@ _MEANINGS = {
     Code.REPLY_TOO_LARGE: "The reply holds a number that the encoding cannot express.",
     Code.INTERNAL_ERROR: "An error of the manager, which is in its log.",
 }
+
+
+class Refusal(Exception):
+    """A request that is refused. The text is the `msg` of the reply, without the method's prefix.
+
+    `extra` replaces values of the method's failure reply; `prefixed` is False for texts that stand alone
+    (refusals because of the state, zmq-api 2 rule 5).
+    """
+
+    def __init__(self, msg: str, *, code: Code = Code.INVALID_PARAMETER, prefixed: bool = True, **extra: Any) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.code = code
+        self.prefixed = prefixed
+        self.extra = extra

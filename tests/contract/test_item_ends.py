@@ -127,7 +127,8 @@ def test_the_end_of_an_item(
     (entry,) = manager.history
     result = entry["result"]
     assert result["exit_status"] == exit_status
-    assert set(result) == {"exit_status", "run_uids", "scan_ids", "time_start", "time_stop", "msg", "traceback"}
+    contract = {"exit_status", "run_uids", "scan_ids", "time_start", "time_stop", "msg", "traceback"}
+    assert set(result) == {*contract, "startup_revision"}
     assert before <= result["time_start"] <= result["time_stop"] <= time.time()
     assert "properties" not in entry
 

@@ -44,6 +44,13 @@ def test_metadata_of_the_run_engine_change_with_its_runs(manager: ContractClient
     assert manager.accepted("re_metadata")["re_metadata"]["scan_id"] == entry["result"]["scan_ids"][-1]
 
 
+def test_the_revision_of_the_startup_code_is_in_metadata_and_history(manager: ContractClient) -> None:
+    manager.run(COUNT)
+    revision = manager.accepted("re_metadata")["re_metadata"]["startup_revision"]
+    assert revision.startswith("sha256:")
+    assert manager.history[0]["result"]["startup_revision"] == revision
+
+
 def test_metadata_are_told_while_a_plan_runs(manager: ContractManager) -> None:
     held = manager.start_holding()
     assert "metadata_key" in manager.accepted("re_metadata")["re_metadata"]

@@ -100,7 +100,7 @@ def finish_item(core: Core, d: Decision, now: float, end: ItemEnded, *, may_cont
 def record_end(core: Core, d: Decision, item: Item, end: ItemEnded) -> Item:
     """Write the history entry of an item."""
     state = core.state
-    entry = items.history_entry(item, items.result_of(end))
+    entry = items.history_entry(item, items.result_of(end, state.environment.revision if state.environment else ""))
     d.write(AppendHistory(state.history_next, entry["item_uid"], end.time_stop, items.encode(entry)))
     state.history_next += 1
     keep_within_limit(core, d)

@@ -53,9 +53,9 @@ def in_hand(item: Item, time_start: float, immediate: bool) -> Item:
     return item | {"properties": properties}
 
 
-def result_of(end: ItemEnded) -> dict[str, Any]:
-    """The `result` mapping of a history entry (zmq-api 4.3)."""
-    return {
+def result_of(end: ItemEnded, startup_revision: str) -> dict[str, Any]:
+    """The `result` mapping of a history entry (zmq-api 4.3); the revision of the startup code is an addition."""
+    result: dict[str, Any] = {
         "exit_status": end.exit_status.value,
         "run_uids": list(end.run_uids),
         "scan_ids": list(end.scan_ids),
@@ -64,6 +64,7 @@ def result_of(end: ItemEnded) -> dict[str, Any]:
         "msg": end.msg,
         "traceback": end.traceback,
     }
+    return result | {"startup_revision": startup_revision} if startup_revision else result
 
 
 def history_entry(item: Item, result: Mapping[str, Any]) -> Item:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from queueserver_http import loggers
 from queueserver_http.access.failed_logins import FailedLogins
 from queueserver_http.access.guard import Guard
 from queueserver_http.access.identity import Identifier, Identity, SingleUser
@@ -50,7 +51,7 @@ _CORS_METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS")
 _CORS_HEADERS = ("authorization", "content-type", "x-csrf", "x-request-id")
 _AN_HOUR = 3600
 
-_log = logging.getLogger("bluesky_httpserver")
+_log = logging.getLogger(loggers.SERVER)
 
 
 class Application:

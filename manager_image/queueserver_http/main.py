@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import uvicorn
 
 from queueserver_common import __version__
+from queueserver_http import loggers
 from queueserver_http.application import Application
 from queueserver_http.configuration.settings import DEFAULT_PORT, Configuration
 from queueserver_http.configuration.sources import ConfigurationError, load
@@ -29,7 +30,7 @@ _GRACE_S = 10
 _KEEP_ALIVE_S = 65
 _LONGEST_HEAD = 64 * 1024
 
-_log = logging.getLogger("bluesky_httpserver")
+_log = logging.getLogger(loggers.SERVER)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +73,7 @@ def _set_up_logging(configuration: Configuration) -> None:
     logging.basicConfig(level=level, format="%(levelname)s: %(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    access = logging.getLogger("bluesky_httpserver.access")
+    access = logging.getLogger(loggers.ACCESS)
     access.propagate = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))

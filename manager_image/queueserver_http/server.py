@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from queueserver_http import loggers
 from queueserver_http.application import Application
 from queueserver_http.configuration.sources import load
 
@@ -17,4 +18,4 @@ app = _application.asgi
 """The ASGI application."""
 
 if not _application.configuration.authentication.single_user_api_key and not _application.configuration.accounts:
-    logging.getLogger("bluesky_httpserver").warning("The API key is %s", _application.single_user_key)
+    logging.getLogger(loggers.SERVER).warning("The API key is %s", _application.single_user_key)

@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from queueserver_common import loggers
 from queueserver_manager.core.writes import Write
 from queueserver_manager.store.errors import StoreError, StoreLost
 
-_log = logging.getLogger("bluesky_queueserver.manager.store")
+_log = logging.getLogger(loggers.STORE)
 
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from queueserver_common import loggers
 from queueserver_common.descriptions import DescriptionError
 from queueserver_common.lists_file import ListsFileError, lists_digest, read_digest, read_lists
 from queueserver_common.permissions import Permissions, PermissionsError
@@ -23,7 +24,7 @@ from queueserver_manager.settings.model import Settings
 from queueserver_manager.store.redis_store import RedisStore
 from queueserver_manager.store.upstream_import import UpstreamLock, import_writes, read_upstream
 
-_log = logging.getLogger("bluesky_queueserver.manager.manager")
+_log = logging.getLogger(loggers.MANAGER)
 
 
 async def load_state(store: RedisStore, settings: Settings) -> StoredState:

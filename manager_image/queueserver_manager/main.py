@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from queueserver_common import loggers
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_manager.api.binding import BindError
 from queueserver_manager.api.console import Console, configure_logging
@@ -56,7 +57,7 @@ from queueserver_manager.workers import Workers
 if TYPE_CHECKING:
     from queueserver_manager.cluster.parts import ClusterParts
 
-_log = logging.getLogger("bluesky_queueserver.manager.manager")
+_log = logging.getLogger(loggers.MANAGER)
 
 _DEFAULT_REDIS = "localhost:6379"
 _COLLECTION_THRESHOLDS = (10_000, 10, 10)
@@ -146,7 +147,7 @@ async def _run(settings: Settings, notices: list[Notice], console: Console, supe
     _log.info("Starting ZMQ server at '%s'", settings.zmq_control_addr)
     _log.info("ZMQ control channels: encryption %s", "enabled" if settings.zmq_private_key else "disabled")
     _log.info("Starting RE Manager process")
-    start_log = logging.getLogger("bluesky_queueserver.manager.start_manager")
+    start_log = logging.getLogger(loggers.START)
     start_log.info("%s", settings.describe())
     for notice in notices:
         start_log.log(notice.level, "%s", notice.text)

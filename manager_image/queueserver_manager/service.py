@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from queueserver_common import __version__
+from queueserver_common import __version__, loggers
 from queueserver_common.link.messages import CommandResult
 from queueserver_manager.api.console_stream import ConsoleStream
 from queueserver_manager.api.control_socket import Request
@@ -39,7 +39,7 @@ from queueserver_manager.reading import read, read_console
 from queueserver_manager.store.errors import Fenced, StoreError
 from queueserver_manager.store.redis_store import RedisStore
 
-_log = logging.getLogger("bluesky_queueserver.manager.manager")
+_log = logging.getLogger(loggers.MANAGER)
 
 SLICE = 0.002
 """Seconds of one step of long work (validation of a batch); others are answered in between."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from queueserver_common import loggers
 from queueserver_common.link.messages import (
     Command,
     CommandResult,
@@ -47,7 +48,7 @@ from queueserver_manager.link.silence import SilenceWatch
 from queueserver_manager.service import Service
 from queueserver_manager.store.errors import StoreError
 
-_log = logging.getLogger("bluesky_queueserver.manager.workers")
+_log = logging.getLogger(loggers.WORKERS)
 
 ATTACH_TIMEOUT = 1.5
 """Seconds after its start for which a manager waits for its predecessor's worker before it answers from the record."""

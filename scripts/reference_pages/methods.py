@@ -38,8 +38,8 @@ _ADDED = """\
 - An item that returned to the queue because it failed, or was aborted or halted, has `requeued_from`: the `item_uid` of
   its history entry.
 - An item in the queue has `queued_at`: when it was put there, in seconds since 1970. Its history entry keeps it.
-- `result` of a history entry has `startup_revision`: which startup code ran the item, as `RE.md` and the documents of its
-  runs name it. It is a hash of the files, and missing for a module and for an item whose worker never was ready.
+- `result` of a history entry has `startup_revision`: which startup code ran the item, as `RE.md` and the documents of
+  its runs name it. It is a hash of the files, and missing for a module and for an item whose worker never was ready.
 - `history_get` answers pages and parts of the history and their size, `total`. Times are those of the ends of items, in
   seconds since 1970, both included. `exit_status` is one of those in `result`.
 - Methods that edit the queue take `expect_queue_uid`: they are refused with the code `queue_changed` when the

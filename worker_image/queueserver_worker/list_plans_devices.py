@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from queueserver_common import loggers
 from queueserver_common.lists_file import LISTS_FILE_NAME, ListsFileError, write_lists
 from queueserver_common.startup import SourceKind, StartupSource, profile_directory
 
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def loading_process() -> NoReturn:
     """Entry point of the loading process; the request is its argument."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("bluesky_queueserver").setLevel(logging.INFO)
+    logging.getLogger(loggers.PREFIX).setLevel(logging.INFO)
     code = _write_lists(_Request.from_json(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -12,13 +12,14 @@ from urllib.parse import quote
 
 import httpx
 
+from queueserver_http import loggers
 from queueserver_http.access.policies import BasicAPIAccessControl, User
 
 _RETRY_S = 10.0
 """Seconds until the next attempt after one that failed."""
 _LONGEST_REPLY = 10_000_000
 
-_log = logging.getLogger("bluesky_httpserver.access")
+_log = logging.getLogger(loggers.POLICIES)
 
 
 class ServerBasedAPIAccessControl(BasicAPIAccessControl):

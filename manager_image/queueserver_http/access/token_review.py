@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import jwt
 
+from queueserver_http import loggers
 from queueserver_http.access.policies import scopes_of
 from queueserver_http.access.principal import Principal
 from queueserver_http.configuration.settings import KubernetesSection
@@ -27,7 +28,7 @@ _REMEMBERED_S = 10.0
 _MOST_REMEMBERED = 10_000
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 
-_log = logging.getLogger("bluesky_httpserver.kubernetes")
+_log = logging.getLogger(loggers.KUBERNETES)
 
 
 class TokenReview:

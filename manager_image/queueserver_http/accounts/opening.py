@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from queueserver_http import loggers
 from queueserver_http.access.policies import AccessPolicy
 from queueserver_http.accounts.accounts import Accounts
 from queueserver_http.accounts.records import Records
@@ -13,7 +14,7 @@ from queueserver_http.configuration.settings import Configuration
 from queueserver_http.configuration.sources import ConfigurationError
 from queueserver_http.database.engine import DatabaseError, make_engine
 
-_log = logging.getLogger("bluesky_httpserver.accounts")
+_log = logging.getLogger(loggers.ACCOUNTS)
 
 
 async def open_accounts(configuration: Configuration, policy: AccessPolicy) -> Accounts:

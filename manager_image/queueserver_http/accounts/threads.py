@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from queueserver_http import loggers
 from queueserver_http.accounts.records import Records
 from queueserver_http.database.engine import AWAY, DatabaseAway, DatabaseError, reason
 from queueserver_http.exchange.errors import HttpError, database_away
@@ -22,7 +23,7 @@ _ANSWER_S = 15.0
 _AGAIN_S = 1.0
 """Seconds between two attempts to reach a database that was away when the server started."""
 
-_log = logging.getLogger("bluesky_httpserver.accounts")
+_log = logging.getLogger(loggers.ACCOUNTS)
 
 
 class RecordsInThreads:

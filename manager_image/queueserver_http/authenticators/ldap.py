@@ -14,10 +14,11 @@ from ldap3.core.exceptions import LDAPException
 from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
+from queueserver_http import loggers
 from queueserver_http.authenticators.external import ProviderAway
 from queueserver_http.authenticators.passwords import PasswordAuthenticator
 
-_log = logging.getLogger("bluesky_httpserver.authenticators")
+_log = logging.getLogger(loggers.AUTHENTICATORS)
 
 
 class LDAPAuthenticator(PasswordAuthenticator):

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import httpx
 import jwt
 
+from queueserver_http import loggers
 from queueserver_http.authenticators.external import ExternalAuthenticator, ProviderAway
 
 _TIMEOUT_S = 10.0
@@ -25,7 +26,7 @@ _MOST_LOGINS = 10_000
 _KEYS_S = 3600.0
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 
-_log = logging.getLogger("bluesky_httpserver.authenticators")
+_log = logging.getLogger(loggers.AUTHENTICATORS)
 
 
 class OIDCAuthenticator(ExternalAuthenticator):

@@ -14,6 +14,7 @@ from onelogin.saml2.auth import OneLogin_Saml2_Auth
 from onelogin.saml2.errors import OneLogin_Saml2_Error
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
+from queueserver_http import loggers
 from queueserver_http.authenticators.external import ExternalAuthenticator
 
 _LOGIN_S = 600.0
@@ -21,7 +22,7 @@ _LOGIN_S = 600.0
 _MOST_LOGINS = 10_000
 _HTTPS_PORT = 443
 
-_log = logging.getLogger("bluesky_httpserver.authenticators")
+_log = logging.getLogger(loggers.AUTHENTICATORS)
 
 
 class SAMLAuthenticator(ExternalAuthenticator):

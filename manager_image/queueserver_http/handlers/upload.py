@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
+from queueserver_http import loggers
 from queueserver_http.access.guard import principal_of
 from queueserver_http.exchange.errors import unprocessable
 from queueserver_http.exchange.forms import read_form
@@ -21,7 +22,7 @@ from queueserver_http.handlers.spreadsheet import SpreadsheetError, plans_from
 from queueserver_http.routes.table import Route
 
 _FUNCTION = "spreadsheet_to_plan_list"
-_log = logging.getLogger("bluesky_httpserver.spreadsheet")
+_log = logging.getLogger(loggers.SPREADSHEET)
 
 
 class UploadHandlers:

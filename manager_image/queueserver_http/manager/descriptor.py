@@ -13,10 +13,12 @@ from typing import cast
 
 import zmq
 
+from queueserver_http import loggers
+
 _MESSAGES_PER_TURN = 100
 """Messages read before other work of the loop gets its turn."""
 
-_log = logging.getLogger("bluesky_httpserver.zmq")
+_log = logging.getLogger(loggers.ZMQ)
 
 
 class Receiver:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 import orjson
 from starlette.types import Scope
 
+from queueserver_http import loggers
 from queueserver_http.access.principal import Principal
 
 _LONGEST_PATH = 200
 
-_log = logging.getLogger("bluesky_httpserver.access")
+_log = logging.getLogger(loggers.ACCESS)
 
 
 class AccessLog:

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from queueserver_http import loggers
 from queueserver_http.exchange.errors import HttpError, bad_request, error_reply
 from queueserver_http.middleware.access_log import AccessLog
 from queueserver_http.middleware.figures import Figures
@@ -27,7 +28,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 _CLOSED_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
-_log = logging.getLogger("bluesky_httpserver")
+_log = logging.getLogger(loggers.SERVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from queueserver_http import loggers
 from queueserver_http.streams.broadcast import Broadcast, Gathering
 
 MOST_LINES = 2000
@@ -17,7 +18,7 @@ _LONGEST_LINE = 10_000
 """Characters of a line in the text; of a longer one the end is kept."""
 _LONGEST_SHOWN = 200
 
-_log = logging.getLogger("bluesky_httpserver.console")
+_log = logging.getLogger(loggers.CONSOLE)
 
 
 class Console:

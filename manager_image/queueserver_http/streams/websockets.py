@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from queueserver_http import loggers
 from queueserver_http.access.credentials import Credentials, Kind, presented
 from queueserver_http.access.identity import Identity, check_scope
 from queueserver_http.exchange.errors import HttpError, bad_request, unauthorized
@@ -33,7 +34,7 @@ _LONGEST_CREDENTIALS = 16_384
 _SLOW_S = 30.0
 """Seconds after which a client that reads nothing is disconnected."""
 
-_log = logging.getLogger("bluesky_httpserver.websockets")
+_log = logging.getLogger(loggers.WEBSOCKETS)
 
 
 class Websockets:

@@ -12,20 +12,13 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from queueserver_common import loggers
 from queueserver_manager.api.terminal import STDERR, STDOUT, TerminalWriter
 
-LOGGER_PREFIX = "bluesky_queueserver"
-"""First part of the names of loggers: programs that read a manager's console look for it."""
-
-_OUR_LOGGERS = (LOGGER_PREFIX, "queueserver_common")
+_OUR_LOGGERS = (loggers.PREFIX, "queueserver_common")
 
 OnText = Callable[[str, float], None]
 """Takes text and the time of its writing (epoch seconds), in the thread of the event loop."""
-
-
-def get_logger(name: str) -> logging.Logger:
-    """The logger `bluesky_queueserver.<name>`, for example of "manager.manager"."""
-    return logging.getLogger(f"{LOGGER_PREFIX}.{name}")
 
 
 class LogFormatter(logging.Formatter):

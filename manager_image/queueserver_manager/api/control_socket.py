@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import zmq
 
+from queueserver_common import loggers
 from queueserver_manager.api.binding import bind
 from queueserver_manager.api.curve import CurveServerKeys
 from queueserver_manager.api.frame_limit import FrameLimit
@@ -32,7 +33,7 @@ _WAITING_REPLIES = 256
 _HEARTBEAT_MS = 1000
 _SILENT_MS = 5000
 
-_log = logging.getLogger("bluesky_queueserver.manager.comms")
+_log = logging.getLogger(loggers.COMMS)
 
 
 class Request:

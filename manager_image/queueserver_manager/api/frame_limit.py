@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 
 import zmq
 
+from queueserver_common import loggers
 from queueserver_manager.api.log_limit import LogLimit
 from queueserver_manager.api.socket_reader import SocketReader, close_socket
 
@@ -24,7 +25,7 @@ _EVENT = struct.Struct("=Hi")
 _MOST_CONNECTIONS = 256
 """Connections that are looked after at a time; of more, an end by an oversized frame is not logged."""
 
-_log = logging.getLogger("bluesky_queueserver.manager.comms")
+_log = logging.getLogger(loggers.COMMS)
 
 
 class FrameLimit:

@@ -15,6 +15,8 @@ from typing import cast
 
 import zmq
 
+from queueserver_common import loggers
+
 _MESSAGES_PER_TURN = 64
 """Messages read before other work of the loop gets its turn."""
 
@@ -25,7 +27,7 @@ _NOW = int(zmq.DONTWAIT)
 _MORE_NOW = int(zmq.SNDMORE | zmq.DONTWAIT)
 """Plain numbers: joining the flags for every frame would cost as much as sending it."""
 
-_log = logging.getLogger("bluesky_queueserver.manager.comms")
+_log = logging.getLogger(loggers.COMMS)
 
 
 class SocketReader:

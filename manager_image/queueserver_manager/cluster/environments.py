@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from queueserver_common import loggers
 from queueserver_common.cluster import (
     API_VERSION,
     ENVIRONMENT_KIND,
@@ -20,7 +21,7 @@ from queueserver_manager.cluster.api_server import ApiRefusedError, ApiServer, A
 from queueserver_manager.cluster.object_watch import FIRST_DELAY, LONGEST_DELAY
 from queueserver_manager.cluster.views import MANAGER_MADE_ANNOTATION, EnvironmentView, environment_view
 
-_log = logging.getLogger("bluesky_queueserver.manager.cluster")
+_log = logging.getLogger(loggers.CLUSTER)
 
 
 class Environments:

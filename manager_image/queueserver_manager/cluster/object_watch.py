@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 
+from queueserver_common import loggers
 from queueserver_manager.cluster.api_server import ApiRefusedError, ApiServer, ApiUnreachableError
 
-_log = logging.getLogger("bluesky_queueserver.manager.cluster")
+_log = logging.getLogger(loggers.CLUSTER)
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 5.0

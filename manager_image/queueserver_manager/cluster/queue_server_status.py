@@ -12,10 +12,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from queueserver_common import loggers
 from queueserver_common.cluster import API_VERSION, QUEUE_SERVER_KIND, QUEUE_SERVER_PLURAL
 from queueserver_manager.cluster.api_server import ApiRefusedError, ApiServer, ApiUnreachableError
 
-_log = logging.getLogger("bluesky_queueserver.manager.cluster")
+_log = logging.getLogger(loggers.CLUSTER)
 
 PERIOD = 5.0
 """Seconds between two writes."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from queueserver_common import loggers
 from queueserver_common.cluster import COMPONENT_LABEL, QUEUE_SERVER_LABEL, environment_name
 from queueserver_manager.cluster.api_server import ApiRefusedError, ApiServer
 from queueserver_manager.cluster.environments import Environments
@@ -23,7 +24,7 @@ from queueserver_manager.cluster.views import EnvironmentView, PodView, belongs_
 from queueserver_manager.launch.interface import LaunchError, LaunchReports, Record, Sighting, Stranger, WorkerEnd
 from queueserver_manager.launch.opening import Opening, make_record
 
-_log = logging.getLogger("bluesky_queueserver.manager.cluster")
+_log = logging.getLogger(loggers.CLUSTER)
 
 KEPT_FOR = 24 * 3600.0
 """Seconds for which the pod of a worker that failed is kept for its log, when nothing is opened meanwhile."""

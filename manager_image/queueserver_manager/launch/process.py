@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from queueserver_common import loggers
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_manager.launch.interface import LaunchError, OnEnd, Record, Sighting, Stranger, WorkerEnd
 from queueserver_manager.launch.interpreter import Surroundings, WaitingInterpreter
@@ -33,7 +34,7 @@ from queueserver_manager.launch.process_identity import (
 from queueserver_manager.launch.warm import WarmInterpreter
 from queueserver_manager.launch.watch import ProcessWatch
 
-logger = logging.getLogger("bluesky_queueserver.manager.launch")
+logger = logging.getLogger(loggers.LAUNCH)
 
 # -P: the current directory is no place to import from, a beamline may have any names in it.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "queueserver_worker", "--config", "-")

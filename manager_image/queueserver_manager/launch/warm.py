@@ -10,11 +10,12 @@ import logging
 import os
 from collections.abc import Callable
 
+from queueserver_common import loggers
 from queueserver_manager.launch.interface import LaunchError
 from queueserver_manager.launch.interpreter import Surroundings, WaitingInterpreter
 from queueserver_manager.launch.watch import ProcessWatch
 
-logger = logging.getLogger("bluesky_queueserver.manager.launch")
+logger = logging.getLogger(loggers.LAUNCH)
 
 
 class WarmInterpreter:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import zmq
 from zmq.utils import z85
 
+from queueserver_common import loggers
 from queueserver_manager.api.log_limit import LogLimit
 from queueserver_manager.api.socket_reader import SocketReader, close_socket, send_now
 
@@ -22,7 +23,7 @@ _MECHANISM = b"CURVE"
 _REQUEST_FRAMES = 7
 """Version, request id, domain, address, routing id, mechanism, public key of the client."""
 
-_log = logging.getLogger("bluesky_queueserver.manager.link")
+_log = logging.getLogger(loggers.LINK)
 
 
 class Admission:

@@ -10,6 +10,7 @@ from typing import cast, get_args
 
 import zmq
 
+from queueserver_common import loggers
 from queueserver_common.link.codec import LinkError, decode_with_version, encode
 from queueserver_common.link.messages import Hello, Introduce, ToManager, ToWorker
 from queueserver_manager.api.binding import bind
@@ -29,7 +30,7 @@ _INTRODUCTION_PERIOD = 1.0
 
 _MOST_STRANGERS = 1000
 
-_log = logging.getLogger("bluesky_queueserver.manager.link")
+_log = logging.getLogger(loggers.LINK)
 
 _KINDS = get_args(ToManager)
 

@@ -13,10 +13,11 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 
+from queueserver_common import loggers
 from queueserver_manager.store.address import RedisAddress
 from queueserver_manager.store.errors import StoreError, StoreLost
 
-_log = logging.getLogger("bluesky_queueserver.manager.store")
+_log = logging.getLogger(loggers.STORE)
 
 Argument = str | bytes | int
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from queueserver_common import loggers
 from queueserver_manager.core.writes import StoredState, TrimHistory, Write
 from queueserver_manager.store import scripts
 from queueserver_manager.store.address import RedisAddress, parse_address
@@ -21,7 +22,7 @@ from queueserver_manager.store.errors import Fenced, StoreEmptied, StoreError, S
 from queueserver_manager.store.holder import other_holders
 from queueserver_manager.store.keys import BLOB_MARK, FORMAT, TOKEN_SLOTS, Keys
 
-_log = logging.getLogger("bluesky_queueserver.manager.store")
+_log = logging.getLogger(loggers.STORE)
 
 _REPLY_SECONDS = 5.0
 _ITEMS_IN_CHUNK = 2000

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from queueserver_manager.api.console import Console, configure_logging, get_logger
+from queueserver_manager.api.console import Console, configure_logging
 
 PROGRAM = """
 import asyncio, logging, sys
-from queueserver_manager.api.console import Console, configure_logging, get_logger
+from queueserver_manager.api.console import Console, configure_logging
 from queueserver_manager.api.terminal import TerminalWriter
 
 console = Console(TerminalWriter() if sys.argv[1] == "ON" else None)
@@ -24,8 +24,8 @@ texts = []
 
 async def main():
     console.connect(lambda text, time: texts.append(text))
-    get_logger("manager.manager").info("hello %s", "world")
-    get_logger("manager.manager").debug("not shown")
+    logging.getLogger("bluesky_queueserver.manager.manager").info("hello %s", "world")
+    logging.getLogger("bluesky_queueserver.manager.manager").debug("not shown")
     print("printed")
     print("to stderr", file=sys.stderr)
     console.show_worker_text("worker text\\n")
@@ -150,8 +150,7 @@ def test_the_level_applies_to_our_loggers_and_other_packages_log_warnings(restor
     configure_logging(logging.DEBUG)
     configure_logging(logging.INFO)
     assert len(logging.getLogger().handlers) == handlers + 1
-    assert get_logger("manager.manager").name == "bluesky_queueserver.manager.manager"
-    assert get_logger("manager.manager").getEffectiveLevel() == logging.INFO
+    assert logging.getLogger("bluesky_queueserver.manager.manager").getEffectiveLevel() == logging.INFO
     assert logging.getLogger("bluesky_queueserver.manager.store").getEffectiveLevel() == logging.INFO
     assert logging.getLogger("asyncio").getEffectiveLevel() == logging.WARNING
     configure_logging(logging.CRITICAL)
@@ -168,7 +167,7 @@ def test_a_traceback_follows_its_line(
     try:
         raise FileNotFoundError("no such file")
     except OSError:
-        get_logger("manager.manager").exception("failed")
+        logging.getLogger("bluesky_queueserver.manager.manager").exception("failed")
     wait_until(lambda: texts)
     assert re.match(r"\[E .* bluesky_queueserver\.manager\.manager\] failed\nTraceback ", texts[0])
     assert texts[0].endswith("FileNotFoundError: no such file\n")

@@ -13,11 +13,12 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from queueserver_common import loggers
 from queueserver_common.descriptions import MAX_DEVICE_DEPTH, DeviceDescription
 from queueserver_worker.describe.order import listed_names
 from queueserver_worker.profile.helpers import device_registration
 
-_log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
+_log = logging.getLogger(loggers.PROFILE)
 
 
 _PROTOCOL_ATTRIBUTES = frozenset({"name", "read", "describe", "set", "kickoff", "complete"})

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from queueserver_common import loggers
 from queueserver_common.decorator import ANNOTATION_ATTRIBUTE
 from queueserver_common.descriptions import DeviceDescription, PlanDescription
 from queueserver_worker.describe.devices import existing_devices
@@ -17,7 +18,7 @@ from queueserver_worker.describe.order import listed_names
 from queueserver_worker.describe.parameters import ExistingNames, PlanDescriptionError, describe_parameter
 from queueserver_worker.profile.helpers import is_plan_excluded
 
-_log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
+_log = logging.getLogger(loggers.PROFILE)
 
 
 def existing_plans(

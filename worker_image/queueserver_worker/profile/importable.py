@@ -16,9 +16,10 @@ from importlib.abc import Loader, MetaPathFinder
 from types import ModuleType
 from typing import Any
 
+from queueserver_common import loggers
 from queueserver_worker.profile import helpers
 
-_log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
+_log = logging.getLogger(loggers.PROFILE)
 
 PACKAGE = "bluesky_queueserver"
 _TOOLS = f"{PACKAGE}.manager.profile_tools"

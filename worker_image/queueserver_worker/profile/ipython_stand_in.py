@@ -7,6 +7,7 @@ import logging
 import re
 from typing import Any
 
+from queueserver_common import loggers
 from queueserver_worker.profile import user_namespace
 from queueserver_worker.profile.user_namespace import Namespace
 
@@ -17,7 +18,7 @@ class InteractiveShellStandIn:
     """As much of IPython's shell as profiles without magics use: `user_ns` and `log`."""
 
     def __init__(self) -> None:
-        self.log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
+        self.log = logging.getLogger(loggers.PROFILE)
 
     @property
     def user_ns(self) -> Namespace:

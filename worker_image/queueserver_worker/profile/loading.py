@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from queueserver_common import loggers
 from queueserver_common.startup import StartupSource
 from queueserver_worker.profile import helpers, importable, ipython_stand_in, user_namespace
 from queueserver_worker.profile.errors import IsStartupFile, StartupError, startup_error
 from queueserver_worker.profile.execution import run_file
 from queueserver_worker.profile.user_namespace import Namespace
 
-_log = logging.getLogger("bluesky_queueserver.manager.profile_ops")
+_log = logging.getLogger(loggers.PROFILE)
 
 
 def load_startup(source: StartupSource, profile_startup: str = "") -> Namespace:

@@ -6,6 +6,7 @@ import json
 import logging
 from functools import partial
 
+from queueserver_common import loggers
 from queueserver_common.link.messages import (
     CallFunction,
     CancelTask,
@@ -33,7 +34,7 @@ from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
 from queueserver_worker.runtime.tasks import TaskRunner
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 _WAYS_TO_FINISH = ("stop", "abort", "halt")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from queueserver_common import loggers
 from queueserver_common.link.codec import encode
 from queueserver_common.link.messages import (
     HEARTBEAT_PERIOD,
@@ -35,7 +36,7 @@ from queueserver_worker.runtime.ledger import CommandResults
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 CONSOLE_PERIOD = 0.02
 """Seconds between two deliveries of console text: many lines go together, and nobody notices the delay."""

@@ -7,6 +7,7 @@ import os
 import signal
 from functools import partial
 
+from queueserver_common import loggers
 from queueserver_worker.runtime.acceptance import begin_ending, dismiss
 from queueserver_worker.runtime.environment import Environment
 from queueserver_worker.runtime.interrupter import Interrupter
@@ -14,7 +15,7 @@ from queueserver_worker.runtime.main_thread import MainThread, Work
 from queueserver_worker.runtime.plan_runner import PlanRunner
 from queueserver_worker.runtime.state import WorkerState
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 
 class Ending:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from queueserver_common import loggers
 from queueserver_common.descriptions import DeviceDescription, PlanDescription
 from queueserver_common.link.messages import EnvironmentFailed, EnvironmentReady, ListsChanged
 from queueserver_common.link.worker_config import WorkerConfig
@@ -27,7 +28,7 @@ from queueserver_worker.runtime.outcome import error_text, error_traceback, prin
 from queueserver_worker.runtime.run_engine import Engine, find_run_engine, make_run_engine
 from queueserver_worker.runtime.state import WorkerState, engine_replaced
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 PERMISSIONS_FILE = "user_group_permissions.yaml"
 

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from queueserver_common import loggers
 from queueserver_worker.runtime.run_engine import Engine
 from queueserver_worker.runtime.state import PAUSED, WorkerState, WorkerView
 from queueserver_worker.runtime.threads import start_thread
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 
 class Interrupter:

@@ -19,12 +19,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 
+from queueserver_common import loggers
 from queueserver_worker.profile import ipython_stand_in
 from queueserver_worker.runtime.main_thread import Work
 from queueserver_worker.runtime.state import WorkerState
 from queueserver_worker.runtime.threads import start_thread
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 IPYTHON_VARIABLE = "_QSERVER_RUNNING_IPYTHON_KERNEL"
 """Environment variable by which startup code tells that it runs in a kernel (plans-and-permissions 1)."""

@@ -8,6 +8,7 @@ import os
 from dataclasses import replace
 from typing import NoReturn
 
+from queueserver_common import loggers
 from queueserver_common.link.messages import EnvironmentPhase
 from queueserver_worker.runtime.console import Console
 from queueserver_worker.runtime.dead_man import DeadMan
@@ -17,7 +18,7 @@ from queueserver_worker.runtime.packaged_store import stop_store_unless_in_use
 from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 CLEAN_UP_DEADLINE = 5.0
 """Seconds for exit handlers of the startup code and its libraries, ophyd's among them."""

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from queueserver_common import loggers
 from queueserver_common.link.codec import LinkError, decode
 from queueserver_common.link.curve_key import public_key
 from queueserver_worker.runtime.conversation import Conversation
 from queueserver_worker.runtime.threads import start_thread
 from queueserver_worker.runtime.wakeup import WakePipe
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 RECONNECT_MS = 20
 RECONNECT_MAX_MS = 250

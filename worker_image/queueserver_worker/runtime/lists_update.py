@@ -6,13 +6,14 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from queueserver_common import loggers
 from queueserver_common.descriptions import DeviceDescription, PlanDescription
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_common.lists_file import ListsFileError, write_lists
 from queueserver_common.simulated_profile import simulated_profile_dir
 from queueserver_worker.runtime.threads import start_thread
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 
 def update_lists_file(

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from types import FrameType
 
+from queueserver_common import loggers
 from queueserver_common.link.messages import EnvironmentPhase
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_worker.profile.home import problem_of_home
@@ -21,7 +22,7 @@ from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.state import WorkerState
 from queueserver_worker.runtime.wakeup import WakePipe
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 
 class EndedWhileLoadingError(BaseException):

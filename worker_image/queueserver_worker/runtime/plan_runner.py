@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from queueserver_common import loggers
 from queueserver_common.link.messages import ExitStatus, ItemEnded, ItemStarted
 from queueserver_worker.prepare import PlanPreparationError, PreparedPlan
 from queueserver_worker.runtime.console import Console
@@ -18,7 +19,7 @@ from queueserver_worker.runtime.reports import Reports
 from queueserver_worker.runtime.run_engine import Engine
 from queueserver_worker.runtime.state import PAUSED, WorkerState, control_done, item_finished
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 
 @dataclass(frozen=True, slots=True)

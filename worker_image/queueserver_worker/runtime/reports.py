@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from queueserver_common import loggers
 from queueserver_common.link.messages import End, EventBody, ItemEnded, KnownTask, LedgerEntry, TaskEnded
 from queueserver_common.spool import SpoolWriter, TerminationMessage
 from queueserver_worker.runtime.ledger import ItemLedger, TaskLedger
 from queueserver_worker.runtime.outbox import Outbox, OutboxEntry
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 _SPOOL_LIMIT = 200
 """Entries after which a spool is emptied, once all of them are stored."""

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol, cast
 
+from queueserver_common import loggers
 from queueserver_worker.runtime.outcome import EngineReturn, WayOut, printable
 from queueserver_worker.runtime.state import WorkerState, engine_changed, run_closed, run_opened
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 _LARGEST_SCAN_ID = 2**63 - 1
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from queueserver_common import loggers
 from queueserver_common.link.messages import CallFunction, KnownTask, RunScript, TaskEnded
 from queueserver_worker.describe import PlanDescriptionError
 from queueserver_worker.runtime.acceptance import accept_task
@@ -31,7 +32,7 @@ from queueserver_worker.runtime.task_outcome import (
 )
 from queueserver_worker.runtime.threads import start_thread
 
-_log = logging.getLogger("bluesky_queueserver.manager.worker")
+_log = logging.getLogger(loggers.WORKER)
 
 _CANCELLED = "The task was cancelled."
 

@@ -77,18 +77,22 @@ class Lookups:
         return found
 
     async def warnings(self, namespace: str, name: str, uid: str, *, max_age: float) -> tuple[observed.PodEvent, ...]:
-        """The warnings about an object, the latest first; none when the operator may not read Events."""
+        """What is told of an object that somebody may have to know, the latest first.
+
+        Warnings, and that a node is coming; nothing when the operator may not read Events.
+        """
         key = (EVENT, namespace, uid)
         known = self._memory.get(key)
         if known is not None and self._clock() - known.read_at < max_age:
             return tuple(known.view)
-        fields = f"involvedObject.name={name},involvedObject.uid={uid},type=Warning"
+        fields = f"involvedObject.name={name},involvedObject.uid={uid}"
         try:
-            found = [views.pod_event(body) async for body in self._api.list(EVENT, namespace, fields=fields)]
+            bodies = [body async for body in self._api.list(EVENT, namespace, fields=fields)]
         except ApiError as error:
             if error.status != 403:
                 raise
-            found = []
+            bodies = []
+        found = [views.pod_event(body) for body in bodies if _tells_something(body)]
         found.sort(key=lambda event: -event.last_seen)
         self._remember(key, _Memory(self._clock(), tuple(found)))
         return tuple(found)
@@ -129,3 +133,7 @@ class Lookups:
             for one in oldest:
                 del self._memory[one]
         self._memory[key] = memory
+
+
+def _tells_something(event: Mapping[str, Any]) -> bool:
+    return text(event, "type") == "Warning" or text(event, "reason") in observed.NODE_IS_COMING

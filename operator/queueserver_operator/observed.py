@@ -192,9 +192,16 @@ class Node:
     """Has the taint node.kubernetes.io/out-of-service."""
 
 
+NODE_IS_COMING = frozenset(("TriggeredScaleUp", "Nominated"))
+"""Reasons of events with which Cluster Autoscaler and Karpenter say that a pod will get a node."""
+
+
 @dataclass(frozen=True, slots=True)
 class PodEvent:
-    """A warning about a pod, claim or StatefulSet of ours: FailedMount, FailedScheduling, FailedCreate, …"""
+    """A warning about a pod, claim or StatefulSet of ours: FailedMount, FailedScheduling, FailedCreate, …
+
+    Or the news that a node is being added for a pod.
+    """
 
     kind: str
     name: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from queueserver_common.spool import read_termination_message
 from queueserver_operator.conditions import Trouble
-from queueserver_operator.observed import Claim, Container, Observed, Pod, Termination
+from queueserver_operator.observed import NODE_IS_COMING, Claim, Container, Observed, Pod, Termination
 
 UNSCHEDULABLE_PATIENCE = 60.0
-"""Seconds for which the scheduler may find no node before that counts as stalled; a node may be on its way."""
+"""Seconds for which the scheduler may find no node before that counts as stalled, unless one is known to be coming."""
 
 _MOUNT_PATIENCE = 30.0
 
@@ -81,12 +81,13 @@ def _container_trouble(pod: Pod, container: Container) -> Trouble | None:
 def _scheduling_trouble(pod: Pod, observed: Observed, now: float) -> Trouble | None:
     if not pod.unschedulable:
         return None
-    stalled = now - pod.created_at >= UNSCHEDULABLE_PATIENCE
+    coming = any(one.kind == "Pod" and one.name == pod.name and one.reason in NODE_IS_COMING for one in observed.events)
+    stalled = now - pod.created_at >= UNSCHEDULABLE_PATIENCE and not coming
     for claim in observed.claims.values():
         if claim.phase == "Pending" and "PersistentVolumeClaim" in pod.unschedulable:
             message = f"The volume of claim {claim.name} is not there yet: {_claim_event(claim, observed)}"
             return Trouble("VolumePending", message, stalled=stalled)
-    message = f"No node can take pod {pod.name}: {pod.unschedulable}"
+    message = f"No node can take pod {pod.name}{' yet; one is being added' if coming else ''}: {pod.unschedulable}"
     return Trouble("Unschedulable", message, stalled=stalled)
 
 

@@ -149,6 +149,22 @@ def test_a_pod_that_no_node_can_take_counts_as_stalled_after_a_minute():
     assert [(one.type, one.ref.name) for one in some.posted if one.reason == "Unschedulable"] == [("Warning", name)]
 
 
+@pytest.mark.parametrize("reason", ["TriggeredScaleUp", "Nominated"])
+def test_a_pod_for_which_a_node_is_being_added_has_until_its_deadline(reason: str):
+    some, name = starting()
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: full"}
+    some.get("Pod", name)["status"] = {"conditions": [condition]}
+    some.events.append(PodEvent("Pod", name, reason, "pod triggered scale-up"))
+    some.now = START + 120
+    some.settle()
+    assert some.condition("Reconciling", name)[:2] == ("True", "Unschedulable")
+    assert "one is being added: 0/1 nodes: full" in some.condition("Ready", name)[2]
+    some.events.clear()
+    some.now += 1
+    some.settle()
+    assert some.condition("Stalled", name)[:2] == ("True", "Unschedulable")
+
+
 def test_a_volume_that_is_not_provided_is_named_with_its_event():
     some, name = starting()
     some.put("PersistentVolumeClaim", "q-home", {"status": {"phase": "Pending"}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from queueserver_operator.kinds import Kind
@@ -49,3 +49,28 @@ def test_a_node_that_is_well_is_remembered():
     for _ in range(3):
         assert looked(lookups).ready
     assert api.asked == 1
+
+
+class SomeEvents:
+    """An API server with these events."""
+
+    def __init__(self, *events: tuple[str, str]) -> None:
+        self.events = events
+
+    async def list(self, kind: Kind, namespace: str, *, fields: str) -> AsyncIterator[Mapping[str, Any]]:
+        assert fields == "involvedObject.name=a-pod,involvedObject.uid=a-uid"
+        about = {"kind": "Pod", "name": "a-pod"}
+        for type_, reason in self.events:
+            yield {"involvedObject": about, "type": type_, "reason": reason, "message": "…"}
+
+
+def test_warnings_and_the_news_of_a_node_are_worth_telling():
+    events = (
+        ("Warning", "FailedScheduling"),
+        ("Normal", "TriggeredScaleUp"),
+        ("Normal", "Nominated"),
+        ("Normal", "Pulled"),
+    )
+    lookups = Lookups(cast(KubernetesApi, SomeEvents(*events)), clock=lambda: 0.0)
+    found = asyncio.run(lookups.warnings("beamline", "a-pod", "a-uid", max_age=60.0))
+    assert [one.reason for one in found] == ["FailedScheduling", "TriggeredScaleUp", "Nominated"]

@@ -19,6 +19,7 @@ RECEIVE_TIMEOUT_S = 2.0
 SEND_TIMEOUT_S = 0.5
 LINGER_S = 0.1
 
+_ON, _OFF = ("on", "1", "true"), ("off", "0", "false")
 _Z85_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
 
@@ -60,6 +61,28 @@ def server_public_key() -> str | None:
     if _Z85_KEY.fullmatch(key) is None:
         raise SettingsError(_bad_key(key))
     return key
+
+
+def info_key(*, encrypted: bool = False) -> str | None:
+    """The manager's public key when the info socket is encrypted: by the option, else `QSERVER_ZMQ_INFO_ENCRYPTED`."""
+    named = os.environ.get("QSERVER_ZMQ_INFO_ENCRYPTED", "")
+    if named.lower() not in ("", *_ON, *_OFF):
+        raise SettingsError(f"QSERVER_ZMQ_INFO_ENCRYPTED must be ON or OFF, not {named!r}")
+    if not (encrypted or named.lower() in _ON):
+        return None
+    key = server_public_key()
+    if key is None:
+        raise SettingsError("An encrypted info socket needs the manager's public key in QSERVER_ZMQ_PUBLIC_KEY")
+    return key
+
+
+def encrypt(socket: zmq.Socket[bytes], public_key: str, client_keys: tuple[bytes, bytes]) -> None:
+    """Make a socket speak to the owner of `public_key` only; raises `SettingsError` for what is no key."""
+    try:
+        socket.curve_publickey, socket.curve_secretkey = client_keys
+        socket.curve_serverkey = public_key.encode()
+    except zmq.ZMQError:
+        raise SettingsError(_bad_key(public_key)) from None
 
 
 def check_key(key: str) -> str:
@@ -159,13 +182,11 @@ class ManagerClient:
         socket.setsockopt(zmq.SNDTIMEO, round(SEND_TIMEOUT_S * 1000))
         try:
             if self._public_key and self._client_keys:
-                socket.curve_publickey, socket.curve_secretkey = self._client_keys
-                socket.curve_serverkey = self._public_key.encode()
-        except zmq.ZMQError:
-            socket.close()
-            raise SettingsError(_bad_key(self._public_key or "")) from None
-        try:
+                encrypt(socket, self._public_key, self._client_keys)
             socket.connect(self.address)
+        except SettingsError:
+            socket.close()
+            raise
         except zmq.ZMQError as error:
             socket.close()
             raise CommunicationError(

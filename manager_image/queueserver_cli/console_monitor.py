@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.zmq_subscribe_addr:
             _log("Option --zmq-subscribe-addr is deprecated, use --zmq-info-addr instead.")
         address = client.info_address(options.zmq_info_addr or options.zmq_subscribe_addr)
-        _follow(address, client.encoding_name(options.zmq_encoding), sys.stdout)
+        public_key = client.info_key(encrypted=options.zmq_info_encrypted)
+        _follow(address, client.encoding_name(options.zmq_encoding), public_key, sys.stdout)
     except KeyboardInterrupt:
         _log("Stopped by Ctrl-C.")
     except BrokenPipeError:
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_STOPPED
 
 
-def _follow(address: str, encoding: str, out: TextIO) -> None:
+def _follow(address: str, encoding: str, public_key: str | None, out: TextIO) -> None:
     """Copy messages until an exception ends it; 0MQ waits for the manager and connects again by itself."""
     if hasattr(out, "reconfigure"):
         out.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows every line
@@ -46,6 +47,8 @@ def _follow(address: str, encoding: str, out: TextIO) -> None:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RCVHWM, _WAITING_MESSAGES)
         socket.setsockopt(zmq.SUBSCRIBE, CONSOLE_TOPIC)
+        if public_key:
+            client.encrypt(socket, public_key, zmq.curve_keypair())
         socket.connect(address)
         _log(f"Waiting for console output from {address} ({encoding}). Press Ctrl-C to exit.")
         while True:
@@ -84,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDR",
         help="address of the manager's info socket (default: QSERVER_ZMQ_INFO_ADDRESS, else "
         f"{client.DEFAULT_INFO_ADDRESS})",
+    )
+    parser.add_argument(
+        "--zmq-info-encrypted",
+        action="store_true",
+        help="the info socket is encrypted with the key in QSERVER_ZMQ_PUBLIC_KEY (default: "
+        "QSERVER_ZMQ_INFO_ENCRYPTED, ON or OFF)",
     )
     parser.add_argument("--zmq-subscribe-addr", metavar="ADDR", help="deprecated spelling of --zmq-info-addr")
     parser.add_argument(

@@ -123,7 +123,9 @@ def _keys(text: str) -> list[str]:
 
 
 def _flag(text: str) -> object:
-    return {"1": True, "true": True, "0": False, "false": False}.get(text.strip().lower(), text)
+    return {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}.get(
+        text.strip().lower(), text
+    )
 
 
 ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...], Callable[[str], object]], ...] = (
@@ -141,6 +143,7 @@ ENVIRONMENT: tuple[tuple[str, str, tuple[str, ...], Callable[[str], object]], ..
     ),
     ("qserver_zmq_configuration", "encoding", ("QSERVER_ZMQ_ENCODING",), str),
     ("qserver_zmq_configuration", "public_key", ("QSERVER_ZMQ_PUBLIC_KEY",), str),
+    ("qserver_zmq_configuration", "info_encrypted", ("QSERVER_ZMQ_INFO_ENCRYPTED",), _flag),
     ("server_configuration", "custom_routers", ("QSERVER_HTTP_CUSTOM_ROUTERS",), _modules),
     ("server_configuration", "custom_modules", ("QSERVER_CUSTOM_MODULES", "QSERVER_CUSTOM_MODULE"), _modules),
     ("server_configuration", "response_bytesize_limit", ("QSERVER_HTTP_SERVER_RESPONSE_BYTESIZE_LIMIT",), str),

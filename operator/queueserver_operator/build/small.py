@@ -62,6 +62,8 @@ def client_secret(spec: QueueServerSpec, public_key: str) -> dict[str, Any]:
         "QSERVER_ZMQ_INFO_ADDRESS": service_address(service, spec.namespace, info_port),
         "QSERVER_ZMQ_PUBLIC_KEY": public_key,
     }
+    if not spec.network.clear_info:
+        variables["QSERVER_ZMQ_INFO_ENCRYPTED"] = "ON"
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -26,9 +26,12 @@ def published(text: object) -> list[bytes]:
 class Publisher:
     """A PUB socket that knows when somebody has subscribed."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, private_key: bytes = b"") -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
+        if private_key:
+            self._socket.curve_secretkey = private_key
+            self._socket.curve_server = True
         self._socket.setsockopt(zmq.LINGER, 1000)
         self._socket.bind(f"tcp://127.0.0.1:{port or '*'}")
         self.address = self._socket.get_string(zmq.LAST_ENDPOINT)
@@ -88,6 +91,34 @@ def test_text_is_written_unchanged_and_at_once(publisher: Publisher) -> None:
         for text in ("par", "tial line\n", "", "two\nlines\n", "ä\r", "\x1b[1m"):
             publisher.send(published(text))
             assert read(program, len(text.encode())) == text.encode()
+
+
+@pytest.mark.parametrize(("options", "variable"), [(("--zmq-info-encrypted",), ""), ((), "ON")])
+def test_an_encrypted_info_socket_is_read_with_the_managers_public_key(
+    options: tuple[str, ...], variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public, private = zmq.curve_keypair()
+    publisher = Publisher(private_key=private)
+    monkeypatch.setenv("QSERVER_ZMQ_PUBLIC_KEY", public.decode())
+    monkeypatch.setenv("QSERVER_ZMQ_INFO_ENCRYPTED", variable)
+    with monitor("--zmq-info-addr", publisher.address, *options) as program:
+        publisher.wait_for_subscriber()
+        publisher.send(published("a secret"))
+        assert read(program, 8) == b"a secret"
+    publisher.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [("ON", "needs the manager's public key in QSERVER_ZMQ_PUBLIC_KEY"), ("perhaps", "must be ON or OFF")],
+)
+def test_without_the_key_an_encrypted_info_socket_is_refused(
+    variable: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("QSERVER_ZMQ_PUBLIC_KEY", raising=False)
+    monkeypatch.setenv("QSERVER_ZMQ_INFO_ENCRYPTED", variable)
+    assert main([]) == 1
+    assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.row("cli", "qserver-console-monitor: exit code")

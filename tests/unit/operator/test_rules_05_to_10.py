@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 import yaml
 
@@ -289,6 +291,8 @@ def test_rule_09_the_clear_info_socket_can_be_closed(clear: bool, ports: list[in
     some = world(network={"clearInfo": clear})
     some.settle()
     assert [one["port"] for one in some.get("Service", "q")["spec"]["ports"]] == ports
+    told = some.get("Secret", "q-client")["data"].get("QSERVER_ZMQ_INFO_ENCRYPTED", "")
+    assert base64.b64decode(told) == (b"" if clear else b"ON")
     config = yaml.safe_load(some.get("ConfigMap", "q-manager")["data"]["config.yml"])["kubernetes"]
     assert (config["clear_info"], config["encrypted_info_addr"]) == (clear, "tcp://*:60626")
     clients, _workers = some.get("NetworkPolicy", "q-manager")["spec"]["ingress"]

@@ -77,6 +77,8 @@ def http_objects(
     yield _service(spec, http)
     if spec.network.policies:
         yield _network_policy(spec)
+    if http.replicas > 1:
+        yield _disruption_budget(spec)
     yield _deployment(spec, http, options, replicas=replicas, revision=revision)
 
 
@@ -135,6 +137,20 @@ def _network_policy(spec: QueueServerSpec) -> dict[str, Any]:
         "kind": "NetworkPolicy",
         "metadata": metadata(spec, http_name(spec.name), HTTP),
         "spec": {"podSelector": {"matchLabels": _selector(spec)}, "policyTypes": ["Ingress"], "ingress": [rule]},
+    }
+
+
+def _disruption_budget(spec: QueueServerSpec) -> dict[str, Any]:
+    """One server after the other when nodes are drained; one that does not serve keeps no node from it."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(spec, http_name(spec.name), HTTP),
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": _selector(spec)},
+        },
     }
 
 

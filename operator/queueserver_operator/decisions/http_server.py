@@ -18,7 +18,7 @@ from queueserver_operator.http_spec import HttpSpec
 from queueserver_operator.model import Chain, CreateKeys, CreateOnly
 from queueserver_operator.observed import Pod
 
-KINDS = ("Deployment", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy")
+KINDS = ("Deployment", "Service", "ConfigMap", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget")
 """Kinds of the objects that go when no HTTP server is wanted any more."""
 
 _DATABASE_PATIENCE = 30.0

@@ -150,6 +150,24 @@ def test_several_servers_share_an_external_database():
     assert some.get("Service", "q-http")["spec"]["sessionAffinity"] == "ClientIP"
 
 
+def test_drains_take_one_of_several_servers_at_a_time():
+    external = {"database": {"uriSecret": {"name": "accounts"}}}
+    some = world(http={"replicas": 2, **external})
+    some.put("Secret", "accounts", {"data": {"uri": ""}})
+    some.settle()
+    budget = some.get("PodDisruptionBudget", "q-http")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    assert budget["selector"] == some.get("Deployment", "q-http")["spec"]["selector"]
+    some.change_spec(http={"replicas": 1, **external})
+    some.settle()
+    assert not some.has("PodDisruptionBudget", "q-http")
+    some.change_spec(http={"replicas": 2, **external})
+    some.settle()
+    some.change_spec(http=None)
+    some.settle()
+    assert not some.has("PodDisruptionBudget", "q-http")
+
+
 # Security ------------------------------------------------------------------------------------------------------------
 
 

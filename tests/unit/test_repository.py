@@ -100,7 +100,25 @@ def test_the_readme_shows_the_two_commands():
 def test_the_continuous_integration_runs_the_test_command_of_the_readme():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert "make test" in script.read_text().splitlines()
+    lines = script.read_text().splitlines()
+    assert "make test" in lines
+    assert "export CLUSTER_TESTS=required" in lines
+
+
+@pytest.mark.parametrize(
+    ("cluster_tests", "check", "run"),
+    [("required", "false", True), ("required", "true", True), ("", "true", True), ("", "false", False)],
+)
+def test_tests_in_a_kubernetes_are_left_out_only_where_they_are_not_required_and_cannot_run(
+    cluster_tests: str, check: str, run: bool
+):
+    # Instead of what looks at the machine and of the make that runs the tests; the former is several commands too.
+    command = ["make", "test-cluster-if-possible", f"CLUSTER=first=1 && {check}", "MAKE=echo"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment["CLUSTER_TESTS"] = cluster_tests
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    left_out = "The tests in tests/cluster were left out; all others passed."
+    assert done.stdout.strip() == ("--no-print-directory test-cluster" if run else left_out)
 
 
 @pytest.mark.parametrize("target", ["demo", "run", "test", "check", "format", "bench"])

@@ -20,7 +20,8 @@ are, everything else as JSON. `user` and `user_group` are set by the server.
 
 Credentials are the header `Authorization: Apikey SECRET` or `Authorization: Bearer TOKEN`, or `?api_key=SECRET`, which
 makes the server set cookies. A browser opens a websocket with a ticket (`?ticket=…`), or with `?auth=message` and its
-credentials as the first message: `{"api_key": …}`, `{"access_token": …}` or `{"ticket": …}`."""
+credentials as the first message: `{"api_key": …}`, `{"access_token": …}` or `{"ticket": …}`. It is closed
+with 4001 within a minute when its credentials have expired or been taken back; open another one with new ones."""
 
 _CONFIGURATION = """\
 The configuration is a YAML file, or all `*.yml` and `*.yaml` files of a directory, with each section in one file only.

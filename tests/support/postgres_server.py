@@ -10,6 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+import psycopg
+
+from deadline import wait_until
 from kind.servers import POSTGRESQL, find
 from process_table import free_ports
 from server_process import end, wait_for_port
@@ -55,6 +58,7 @@ class PostgresServer:
                 **self._user,
             )
         wait_for_port(self._port, self._process)
+        wait_until(self._takes_connections, "PostgreSQL takes connections")  # it listens before it has its data
 
     def stop(self) -> None:
         """End it; whoever is connected is told so."""
@@ -73,6 +77,13 @@ class PostgresServer:
         """Let it answer again."""
         for process in self._family():
             os.kill(process, signal.SIGCONT)
+
+    def _takes_connections(self) -> bool:
+        try:
+            psycopg.connect(self.uri).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _family(self) -> list[int]:
         assert self._process is not None

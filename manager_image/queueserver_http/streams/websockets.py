@@ -7,6 +7,7 @@ A browser cannot send headers with a websocket. It either makes a ticket first (
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
@@ -64,10 +65,9 @@ class Websockets:
                 await self._run(stream, websocket, partial(self._check, credentials, route))
             except HttpError as error:
                 _log.info("%s was refused: %s", route.path, error.detail)
-                if error.status_code == 503:
-                    await websocket.close(_TRY_LATER, error.detail)
-                else:
-                    await websocket.close(_REFUSED, "Invalid token")
+                later = error.status_code == 503
+                with contextlib.suppress(WebSocketDisconnect):  # it may have gone meanwhile
+                    await websocket.close(*((_TRY_LATER, error.detail) if later else (_REFUSED, "Invalid token")))
             except WebSocketDisconnect:
                 pass  # the client has gone
             finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -29,11 +30,15 @@ def main(options: list[str]) -> int:
     """Run all of them; the exit code is 0 when tests were run and all of them passed."""
     pytest: Command = [sys.executable, "-m", "pytest", *options]
     lanes: Command = [*pytest, *WITH_NODES, *LANES, "-m", "not alone"]
-    codes = {
-        *_at_the_same_time(lanes, [*pytest, *WITHOUT_NODES], [*pytest, *CONTRACT]),
-        subprocess.run([*pytest, *WITH_NODES, "-m", "alone"], cwd=ROOT, check=False).returncode,
-    }
-    return max(codes - {NOTHING_CHOSEN}, default=NOTHING_CHOSEN)
+    codes = _at_the_same_time(lanes, [*pytest, *WITHOUT_NODES], [*pytest, *CONTRACT])
+    codes.append(subprocess.run([*pytest, *WITH_NODES, "-m", "alone"], cwd=ROOT, check=False).returncode)
+    return exit_code(codes)
+
+
+def exit_code(codes: Iterable[int]) -> int:
+    """0 when all have passed, or some of them where the options choose no test of the others; negative: killed."""
+    ran = [code for code in codes if code != NOTHING_CHOSEN]
+    return next(filter(None, ran), 0) if ran else NOTHING_CHOSEN
 
 
 def _at_the_same_time(shown: Command, *others: Command) -> list[int]:

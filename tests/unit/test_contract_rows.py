@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "contract_rows.py"
+from script_modules import script_module
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("contract_rows", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return script_module("contract_rows")
 
 
 def test_rows_without_a_test_unknown_and_repeated_rows_are_told(script: ModuleType) -> None:

@@ -6,7 +6,7 @@ PREFIX = "bluesky_queueserver"
 
 MANAGER = f"{PREFIX}.manager.manager"
 START = f"{PREFIX}.manager.start_manager"
-"""The supervisor."""
+"""What a manager was started with."""
 COMMS = f"{PREFIX}.manager.comms"
 """Control and info sockets."""
 WORKERS = f"{PREFIX}.manager.workers"

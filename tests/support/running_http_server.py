@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 import yaml
+from websockets.sync.client import ClientConnection, connect
 
 from process_table import free_ports
 from running_manager import RunningManager
@@ -102,6 +103,10 @@ class RunningHttpServer:
 
     def client(self, **headers: str) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+
+    def websocket(self, path: str, headers: Mapping[str, str], **options: Any) -> ClientConnection:
+        """A connection to a stream; `path` follows /api."""
+        return connect(f"ws://{self.address}/api{path}", additional_headers=headers, proxy=None, **options)
 
     def __enter__(self) -> Self:
         try:

@@ -65,9 +65,9 @@ class Websockets:
                 await self._run(stream, websocket, partial(self._check, credentials, route))
             except HttpError as error:
                 _log.info("%s was refused: %s", route.path, error.detail)
-                later = error.status_code == 503
+                code, reason = (_TRY_LATER, error.detail) if error.status_code == 503 else (_REFUSED, "Invalid token")
                 with contextlib.suppress(WebSocketDisconnect):  # it may have gone meanwhile
-                    await websocket.close(*((_TRY_LATER, error.detail) if later else (_REFUSED, "Invalid token")))
+                    await websocket.close(code, reason)
             except WebSocketDisconnect:
                 pass  # the client has gone
             finally:

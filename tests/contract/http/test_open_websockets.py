@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from contract_manager import ContractManager
 from deadline import wait_until
@@ -26,7 +26,7 @@ def with_quick_checks(**authentication: float) -> dict[str, object]:
 
 
 def open_stream(server: RunningHttpServer, query: str = "", **headers: str) -> ClientConnection:
-    return connect(f"ws://{server.address}/api/status/ws{query}", additional_headers=headers, proxy=None)
+    return server.websocket(f"/status/ws{query}", headers)
 
 
 def code_of_close(connection: ClientConnection) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from contract_manager import QUICK, ContractManager, plan
 from running_http_server import KEY, RunningHttpServer
@@ -21,8 +21,7 @@ _WAIT = 15.0
 
 
 def open_websocket(server: RunningHttpServer, path: str, **arguments: Any) -> ClientConnection:
-    headers = arguments.pop("headers", HEADERS)
-    return connect(f"ws://{server.address}/api{path}", additional_headers=headers, proxy=None, **arguments)
+    return server.websocket(path, **{"headers": HEADERS, **arguments})
 
 
 def receive_until(

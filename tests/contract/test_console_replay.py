@@ -19,11 +19,11 @@ def say(manager: ContractClient, text: str) -> None:
     manager.wait_idle()
 
 
-def wait_said(manager: ContractClient, text: str) -> list[dict[str, Any]]:
-    """All messages that are kept, once the text is among them."""
+def wait_said(manager: ContractClient, text: str, **after: int) -> list[dict[str, Any]]:
+    """All messages that are kept (after a number), once the text is among them."""
     deadline = time.monotonic() + DEADLINE
     while True:
-        messages: list[dict[str, Any]] = manager.accepted("console_get", limit=10_000)["messages"]
+        messages: list[dict[str, Any]] = manager.accepted("console_get", limit=10_000, **after)["messages"]
         if text in "".join(message["msg"] for message in messages):
             return messages
         assert time.monotonic() < deadline
@@ -73,9 +73,9 @@ def test_a_manager_that_starts_begins_with_higher_numbers_and_publishing_is_not_
     last = manager.accepted("console_get")["last_seq"]
     manager.stop()
     manager.start()
-    reply = manager.accepted("console_get", after=last)
-    assert reply["first_seq"] > last
-    assert "ZeroMQ server is waiting on" in "".join(message["msg"] for message in reply["messages"])
+    messages = wait_said(manager, "ZeroMQ server is waiting on", after=last)
+    assert messages[0]["seq"] > last
+    assert manager.accepted("console_get")["first_seq"] > last
     manager.stop()
 
 

@@ -33,7 +33,7 @@ test-cluster-if-possible:
 		echo "The tests in tests/cluster were left out; all others passed."; \
 	fi
 
-servers: ## Get the servers that tests need (PostgreSQL, slapd, Kubernetes' API server)
+servers: ## Get what tests need to be real (PostgreSQL, slapd, Kubernetes' API server, Chromium)
 	@$(CLUSTER) servers
 
 check: dev ## Check style, format, types and import rules

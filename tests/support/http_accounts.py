@@ -1,4 +1,4 @@
-"""A configuration of the HTTP server with several users, and how they log in."""
+"""Configurations of the HTTP server with several users, and how they log in."""
 
 from __future__ import annotations
 
@@ -34,6 +34,20 @@ CONFIGURATION: dict[str, Any] = {
         },
     },
 }
+_POLICY: dict[str, Any] = {
+    "policy": "bluesky_httpserver.authorization:DictionaryAPIAccessControl",
+    "args": {"users": {"bob": {"roles": ["admin", "expert"]}, "eve": {"roles": ["observer"]}}},
+}
+
+
+def configuration_with(authenticator: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The configuration of a server at which bob and eve log in with one provider, `toy`."""
+    provider = {
+        "provider": "toy",
+        "authenticator": f"bluesky_httpserver.authenticators:{authenticator}",
+        "args": arguments,
+    }
+    return {"authentication": {"providers": [provider], "secret_keys": ["k" * 32]}, "api_access": _POLICY, **more}
 
 
 def log_in(server: RunningHttpServer, name: str, password: str | None = None) -> httpx.Response:

@@ -147,6 +147,15 @@ class OpenIdProvider:
         self._thread.join()
         self._server.server_close()
 
+    def arguments(self, redirect_uri: str) -> dict[str, str]:
+        """Of the authenticator of a server that people come back to at `redirect_uri`."""
+        return {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "well_known_uri": f"{self.url}/.well-known/openid-configuration",
+            "redirect_uri": redirect_uri,
+        }
+
     def discovery(self) -> dict[str, str]:
         return {
             "issuer": self.url,

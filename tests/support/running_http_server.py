@@ -36,10 +36,11 @@ class RunningHttpServer:
         options: Sequence[str] = (),
         directory: Path | None = None,
         key: str | None = KEY,
+        port: int | None = None,
     ) -> None:
         self._own = tempfile.TemporaryDirectory() if directory is None else None
         self.directory = directory or Path(self._own.name if self._own else "")
-        self.port = free_ports(1)[0]
+        self.port = port or free_ports(1)[0]
         self.address = f"localhost:{self.port}"
         self.url = f"http://{self.address}"
         self.options = list(options)

@@ -15,27 +15,14 @@ import pytest
 
 from api_server import ApiServer, running_api_server
 from contract_manager import ContractManager
+from http_accounts import configuration_with
 from identity_providers import OpenIdProvider, running_slapd
 from postgres_server import PostgresServer
 from process_table import free_ports
 from running_http_server import KEY, RunningHttpServer
 from saml_provider import SamlProvider
 
-USERS = {"bob": {"roles": ["admin", "expert"]}, "eve": {"roles": ["observer"]}}
-POLICY: dict[str, Any] = {
-    "policy": "bluesky_httpserver.authorization:DictionaryAPIAccessControl",
-    "args": {"users": USERS},
-}
 Start = Callable[..., RunningHttpServer]
-
-
-def configuration(authenticator: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
-    provider = {
-        "provider": "toy",
-        "authenticator": f"bluesky_httpserver.authenticators:{authenticator}",
-        "args": arguments,
-    }
-    return {"authentication": {"providers": [provider], "secret_keys": ["k" * 32]}, "api_access": POLICY, **more}
 
 
 def log_in(server: RunningHttpServer, name: str, password: str) -> httpx.Response:
@@ -51,7 +38,7 @@ def test_several_servers_share_accounts_in_postgresql(
     start_server: Start, manager_with_environment: ContractManager
 ) -> None:
     with PostgresServer() as postgres:
-        settings = configuration("DummyAuthenticator", {}, database={"uri": postgres.uri})
+        settings = configuration_with("DummyAuthenticator", {}, database={"uri": postgres.uri})
         with ThreadPoolExecutor(3) as together:  # all of them make the tables
             servers = list(
                 together.map(lambda _: start_server(manager_with_environment, configuration=settings), range(3))
@@ -103,7 +90,7 @@ def test_users_of_an_ldap_server_log_in(
     arguments: dict[str, Any], ldap_port: int, start_server: Start, manager_with_environment: ContractManager
 ) -> None:
     server_arguments = {"server_address": "127.0.0.1", "server_port": ldap_port, "use_tls": False, **arguments}
-    settings = configuration("LDAPAuthenticator", server_arguments)
+    settings = configuration_with("LDAPAuthenticator", server_arguments)
     server = start_server(manager_with_environment, configuration=settings)
     assert log_in(server, "bob", "bob_password").status_code == 200
     assert log_in(server, "eve", "eve_password").status_code == 200
@@ -122,7 +109,7 @@ def test_only_members_of_the_allowed_groups_log_in(
         "bind_dn_template": f"uid={{username}},{_BASE}",
         "allowed_groups": ["cn=beamline,dc=example,dc=org"],
     }
-    server = start_server(manager_with_environment, configuration=configuration("LDAPAuthenticator", arguments))
+    server = start_server(manager_with_environment, configuration=configuration_with("LDAPAuthenticator", arguments))
     assert log_in(server, "bob", "bob_password").status_code == 200
     assert log_in(server, "eve", "eve_password").status_code == 401
 
@@ -133,13 +120,10 @@ def test_only_members_of_the_allowed_groups_log_in(
 @pytest.mark.row("http-api", "authenticator OIDC", "GET /auth/provider/{provider}/code")
 def test_users_of_an_openid_provider_log_in(start_server: Start, manager_with_environment: ContractManager) -> None:
     with OpenIdProvider() as provider:
-        arguments = {
-            "client_id": provider.client_id,
-            "client_secret": provider.client_secret,
-            "well_known_uri": f"{provider.url}/.well-known/openid-configuration",
-            "redirect_uri": "http://localhost/api/auth/provider/toy/code",
-        }
-        server = start_server(manager_with_environment, configuration=configuration("OIDCAuthenticator", arguments))
+        arguments = provider.arguments("http://localhost/api/auth/provider/toy/code")
+        server = start_server(
+            manager_with_environment, configuration=configuration_with("OIDCAuthenticator", arguments)
+        )
         code = f"{server.url}/api/auth/provider/toy/code"
 
         def come_back() -> str:
@@ -180,7 +164,7 @@ def test_an_openid_provider_that_was_never_there_is_503(
         "well_known_uri": f"http://127.0.0.1:{port}/.well-known/openid-configuration",
         "redirect_uri": "http://localhost/api/auth/provider/toy/code",
     }
-    server = start_server(manager_with_environment, configuration=configuration("OIDCAuthenticator", arguments))
+    server = start_server(manager_with_environment, configuration=configuration_with("OIDCAuthenticator", arguments))
     answer = httpx.get(f"{server.url}/api/auth/provider/toy/code")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5"), answer.text
     assert "SECRETWORD" not in server.log
@@ -191,7 +175,7 @@ def test_an_ldap_server_that_is_away_is_503_and_counts_as_no_failed_login(
 ) -> None:
     [port] = free_ports(1)
     arguments = {"server_address": "127.0.0.1", "server_port": port, "bind_dn_template": "uid={username},dc=example"}
-    server = start_server(manager_with_environment, configuration=configuration("LDAPAuthenticator", arguments))
+    server = start_server(manager_with_environment, configuration=configuration_with("LDAPAuthenticator", arguments))
     answers = [log_in(server, "bob", "bob_password") for _ in range(25)]
     assert {(one.status_code, one.headers.get("retry-after")) for one in answers} == {(503, "5")}
 
@@ -203,7 +187,7 @@ def test_an_ldap_server_that_is_away_is_503_and_counts_as_no_failed_login(
 def test_users_of_a_saml_provider_log_in(start_server: Start, manager_with_environment: ContractManager) -> None:
     provider = SamlProvider()
     arguments = {"saml_settings": provider.settings, "attribute_name": "uid"}
-    server = start_server(manager_with_environment, configuration=configuration("SAMLAuthenticator", arguments))
+    server = start_server(manager_with_environment, configuration=configuration_with("SAMLAuthenticator", arguments))
     code = f"{server.url}/api/auth/provider/toy/code"
 
     def leave() -> str:
@@ -245,7 +229,7 @@ def test_passwords_are_checked_by_pam(
     (tmp_path / "qst").write_text(
         f"auth required pam_exec.so quiet expose_authtok {check}\naccount required pam_permit.so\n"
     )
-    settings = configuration("PAMAuthenticator", {"service": "qst", "config_dir": str(tmp_path)})
+    settings = configuration_with("PAMAuthenticator", {"service": "qst", "config_dir": str(tmp_path)})
     server = start_server(manager_with_environment, configuration=settings)
     assert log_in(server, "bob", "bob_password").status_code == 200
     for name, word in (("bob", "wrong"), ("eve", "bob_password")):
@@ -280,7 +264,7 @@ def test_users_and_roles_come_from_an_access_server(
                 "policy": "bluesky_httpserver.authorization:ServerBasedAPIAccessControl",
                 "args": {"instrument": "TST", "server": "127.0.0.1", "port": access_server.server_port},
             }
-            settings = {**configuration("DummyAuthenticator", {}), "api_access": policy}
+            settings = {**configuration_with("DummyAuthenticator", {}), "api_access": policy}
             server = start_server(manager_with_environment, configuration=settings)
             assert asked == ["/instrument/tst/qserver/access"]
             token = log_in(server, "bob", "x").json()["access_token"]

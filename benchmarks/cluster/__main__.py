@@ -11,10 +11,10 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.bench import ROOT, log
-from benchmarks.cluster import many, memory, openings
+from benchmarks.cluster import ends, many, memory, openings
 from benchmarks.cluster.figures import FIGURES
 from benchmarks.samples import Samples, Side
-from cluster_beamline import Beamline
+from cluster_beamline import DEADLINE, Beamline
 from cluster_of_tests import Kubectl, NoCluster, find_kubectl, image_names
 from helm_charts import find_helm
 from helm_release import Releases
@@ -85,16 +85,23 @@ def _measured(cluster: Kubectl, images: dict[str, str], quick: bool) -> Samples:
         cluster("delete", "namespace", OF_MANY, seconds=many.DEADLINE)
     cluster("create", "namespace", NAMESPACE)
     own = cluster.within(NAMESPACE)
-    beamline = Beamline(own, images)
+    simulated, held = Beamline(own, images), Beamline(own, images, "held")
+    rounds = 2 if quick else ROUNDS
     try:
         own.wait("serviceaccount", "default", "create")
-        beamline.start(environment={"profile": {"simulated": {}}})
+        simulated.start(environment={"profile": {"simulated": {}}})
         log(f"openings (load average {os.getloadavg()[0]:.2f})")
-        openings.measure(beamline, samples, 2 if quick else ROUNDS)
+        openings.measure(simulated, samples, rounds)
         log("memory")
-        memory.measure(beamline, samples)
+        memory.measure(simulated, samples)
+        own.delete("queueserver", simulated.name)
+        own.wait("queueserver", simulated.name, "delete", DEADLINE)
+        log("ends of workers and managers")
+        held.start()
+        ends.measure(held, samples, rounds)
     finally:
-        beamline.disconnect()
+        simulated.disconnect()
+        held.disconnect()
         cluster("delete", "namespace", NAMESPACE, seconds=180)
     return samples
 

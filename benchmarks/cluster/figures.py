@@ -11,6 +11,8 @@ from benchmarks.targets import at_most, over_floor
 OPEN, CLOSE = "cluster.open", "cluster.close"
 MEMORY = "cluster.memory."
 """Followed by the name of a container."""
+END_IN_STATUS, END_IN_CONDITION = "cluster.end.status", "cluster.end.condition"
+ANOTHER_MANAGER, MANAGER_ANSWERS = "cluster.manager.another", "cluster.manager.answers"
 MANY_RECONCILED, MANY_WRITES, MANY_MEMORY = "cluster.many.reconciled", "cluster.many.writes", "cluster.many.memory"
 
 
@@ -21,6 +23,10 @@ def _p99(values: Sequence[float]) -> float:
 FIGURES = (
     Figure(OPEN, "`environment_open` to idle, image on the node", S, over_floor(2.5)),
     Figure(CLOSE, "`environment_close` to the pod gone", S, at_most(3)),
+    Figure(END_IN_STATUS, "Worker killed in a plan: until `status` tells it", S, at_most(3)),
+    Figure(END_IN_CONDITION, "Worker killed in a plan: until the condition `Ready` tells it", S, at_most(3)),
+    Figure(ANOTHER_MANAGER, "Manager's pod deleted in a plan: until another answers", S, at_most(15)),
+    Figure(MANAGER_ANSWERS, "From the start of that manager's container to its answer", S, at_most(3)),
     Figure(f"{MEMORY}manager", "Container of the manager with its supervisor", MB, at_most(80)),
     Figure(f"{MEMORY}redis", "Container of Redis", MB, at_most(20)),
     Figure(f"{MEMORY}worker", "Container of the worker, simulated profile", MB, at_most(140)),

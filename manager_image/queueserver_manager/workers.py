@@ -78,6 +78,8 @@ class Workers:
         self._silence = SilenceWatch(self._silent, self._heard)
         self._unseen = ""
         """Opening of an earlier manager whose worker may have ended before anybody watched it."""
+        self._ended = ""
+        """Opening whose worker ended last; what it printed may be read after its end was noticed."""
         self._held: list[Callable[[], None]] = []
         """Reports of the launcher, kept in order while the store is away."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -158,6 +160,8 @@ class Workers:
             return
         environment = self._core.state.environment
         if environment is None or environment.opening_id != peer:
+            if isinstance(message, Console) and peer == self._ended:
+                self._show(message)
             return
         self._silence.heard(peer)
         match message:
@@ -168,10 +172,13 @@ class Workers:
             case CommandResult():
                 decision = worker_events.command_result(self._core, message, time.time())
                 self._service.worker_answered(message, decision)
-            case Console(when, text, dropped):
-                if dropped:
-                    self._on_console(f"\n[{dropped} characters of console output were lost]\n", when)
-                self._on_console(text, when)
+            case Console():
+                self._show(message)
+
+    def _show(self, said: Console) -> None:
+        if said.dropped:
+            self._on_console(f"\n[{said.dropped} characters of console output were lost]\n", said.time)
+        self._on_console(said.text, said.time)
 
     def _hello(self, peer: str, hello: Hello) -> None:
         if self._core.state.environment is None and not self._adopt_stranger(peer, hello):
@@ -228,6 +235,7 @@ class Workers:
         _log.info("The worker of opening %s is gone: %s.", end.opening_id, end.cause)
         self._silence.forget(end.opening_id)
         opening_id, cause = end.opening_id, end.cause
+        self._ended = opening_id
         ends = (*read_spool(self._spool_dir, opening_id), *end.unreported)
         after = f"\n{end.output}" if end.output else ""
         # One that ended while no manager was there makes this start that of a new application.

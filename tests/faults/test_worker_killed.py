@@ -173,6 +173,20 @@ def test_a_stopped_worker_can_be_destroyed(manager: FaultyManager, after_silence
     assert manager.history[0]["result"]["run_uids"] == []
 
 
+def test_its_last_words_are_on_the_console_also_when_its_end_is_noticed_before_them(make_manager: Make) -> None:
+    last_words = "import atexit\natexit.register(print, 'the last words')\n"
+    manager = make_manager(startup_files={**PROFILE, "99-last-words.py": last_words}).start()
+    manager.open_environment()
+    manager_pid = manager.manager_pid
+    manager.kill(manager_pid, signal.SIGSTOP)
+    try:
+        manager.terminate_and_wait(manager.worker_pid)
+    finally:
+        manager.kill(manager_pid, signal.SIGCONT)
+    manager.wait_worker_gone()
+    wait_until(lambda: "the last words" in manager.log_text, "console text")
+
+
 def test_both_killed_while_a_plan_runs(manager: FaultyManager) -> None:
     held = manager.start_holding()
     manager.kill(manager.worker_pid)

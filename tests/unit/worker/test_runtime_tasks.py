@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -97,17 +98,46 @@ def test_failures_say_what_was_executed() -> None:
 
 def test_only_a_task_that_runs_is_interrupted() -> None:
     interruption = Interruption()
-    interruption.interrupt()  # nothing runs
+    interruption.heard()  # nothing runs
     steps = []
 
     def task() -> None:
         steps.append("begin")
-        interruption.interrupt()
+        try:
+            interruption.heard()
+        finally:
+            interruption.heard()  # its clean-up is left alone
+            steps.append("cleaned up")
         steps.append("end")
 
-    interruption.guard(task)
-    assert steps == ["begin"]
-    interruption.interrupt()
+    assert interruption.guard(task) is False
+    assert steps == ["begin", "cleaned up"]
+    interruption.heard()
+
+
+def test_what_an_interrupted_task_makes_of_it_does_not_count() -> None:
+    interruption = Interruption()
+
+    def task() -> None:
+        try:
+            interruption.heard()
+        except BaseException as error:
+            raise ValueError("the task did not expect that") from error
+
+    assert interruption.guard(task) is False
+    with pytest.raises(ValueError, match="its own"):
+        interruption.guard(partial(fail, "its own"))
+    assert interruption.guard(lambda: None) is True
+
+
+def test_after_the_request_nothing_begins_any_more() -> None:
+    interruption = Interruption()
+    interruption.request()
+    assert interruption.guard(partial(fail, "it began")) is False
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
 
 
 # What is remembered ----------------------------------------------------------------------------------------------

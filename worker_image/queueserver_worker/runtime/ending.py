@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 from functools import partial
 
 from queueserver_common import loggers
 from queueserver_worker.runtime.acceptance import begin_ending, dismiss
 from queueserver_worker.runtime.environment import Environment
 from queueserver_worker.runtime.interrupter import Interrupter
+from queueserver_worker.runtime.interruption import Interruption
 from queueserver_worker.runtime.main_thread import MainThread, Work
 from queueserver_worker.runtime.plan_runner import PlanRunner
 from queueserver_worker.runtime.state import WorkerState
@@ -28,6 +27,7 @@ class Ending:
         runner: PlanRunner,
         main_thread: MainThread,
         interrupter: Interrupter,
+        interruption: Interruption,
         leave: Work,
     ) -> None:
         self._state = state
@@ -35,6 +35,7 @@ class Ending:
         self._runner = runner
         self._main_thread = main_thread
         self._interrupter = interrupter
+        self._interruption = interruption
         self._leave = leave
 
     def abort_and_leave(self, cause: str, begun: Work | None = None) -> None:
@@ -49,8 +50,7 @@ class Ending:
         _log.warning("%s; the worker ends.", cause)
         if engine := self._environment.engine:
             self._interrupter.abort(engine, cause)
-        if self._state.view.task_uid:
-            os.kill(os.getpid(), signal.SIGTERM)  # its handler runs in the main thread and ends the task
+        self._interruption.request()
         # Reached at once when a plan is paused or nothing is in hand, and after a running plan has been aborted.
         self._main_thread.post(partial(self._finish_paused, cause))
 

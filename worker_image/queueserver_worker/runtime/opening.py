@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import FrameType
 
 from queueserver_common import loggers
-from queueserver_common.link.messages import EnvironmentPhase
+from queueserver_common.link.messages import EnvironmentPhase, EnvironmentReady
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_worker.profile.home import problem_of_home
 from queueserver_worker.runtime.environment import Environment, describe_failure
@@ -23,10 +23,6 @@ from queueserver_worker.runtime.state import WorkerState
 from queueserver_worker.runtime.wakeup import WakePipe
 
 _log = logging.getLogger(loggers.WORKER)
-
-
-class EndedWhileLoadingError(BaseException):
-    """Raised inside startup code when the worker is told to end: nothing is in hand that must be brought to an end."""
 
 
 class Opening:
@@ -51,8 +47,6 @@ class Opening:
         self._wake = wake
         self._lock = lock
         self._interruption = interruption
-        self._loading = False
-        self._told_to_end = False
         self._given_up = False
 
     def give_up(self, error: Exception) -> None:
@@ -67,25 +61,26 @@ class Opening:
         self._take_signals()
         if problem := problem_of_home():
             _log.warning("%s", problem)
+        loaded: list[EnvironmentReady] = []
         try:
-            self._loading = True
-            if self._config.instrument_lock:
-                self._lock.take()
-            ready = self._environment.open(self._config)
-            self._loading = False
+            if not self._interruption.guard(lambda: loaded.append(self._load())):
+                return
         except BaseException as error:
-            self._loading = False
-            if not self._told_to_end:
-                self._fail(error)
+            self._fail(error)
             return
         # Startup code and its libraries may have put handlers of their own in place.
         self._take_signals()
         now = time.monotonic()
         self._state.change(lambda view: replace(view, phase=EnvironmentPhase.READY, idle_since=now))
-        self._reports.add(ready)
+        self._reports.add(loaded[0])
         _log.info("The environment is open.")
         self._environment.compile_permissions()
         update_lists_file(self._config, self._environment.plans, self._environment.devices)
+
+    def _load(self) -> EnvironmentReady:
+        if self._config.instrument_lock:
+            self._lock.take()
+        return self._environment.open(self._config)
 
     def _fail(self, error: BaseException) -> None:
         failed = describe_failure(error)
@@ -106,7 +101,4 @@ class Opening:
 
     def _on_sigterm(self, signum: int, _: FrameType | None) -> None:
         self._wake.send_signal(signum)
-        if self._loading:
-            self._told_to_end = True
-            raise EndedWhileLoadingError
-        self._interruption.interrupt()
+        self._interruption.heard()

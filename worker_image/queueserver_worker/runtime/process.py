@@ -67,9 +67,9 @@ class WorkerProcess:
         environment = Environment(_permissions(config), self._state)
         runner = PlanRunner(environment, self._state, self._interrupter, self._reports, console)
         late_answers = LateAnswers()
-        interruption = Interruption()
+        self._interruption = Interruption()
         tasks = TaskRunner(
-            environment, self._state, self._main, self._reports, console, interruption, self._lists_changed
+            environment, self._state, self._main, self._reports, console, self._interruption, self._lists_changed
         )
         commands = Commands(
             self._state,
@@ -82,7 +82,9 @@ class WorkerProcess:
             MetadataReader(environment, late_answers),
             self._leave,
         )
-        self._ending = Ending(self._state, environment, runner, self._main, self._interrupter, self._leave)
+        self._ending = Ending(
+            self._state, environment, runner, self._main, self._interrupter, self._interruption, self._leave
+        )
         self._conversation = Conversation(
             _identity(config),
             self._state,
@@ -110,7 +112,7 @@ class WorkerProcess:
         self._environment = environment
         self._runner = runner
         self._opening = Opening(
-            config, self._state, environment, self._reports, self._leaving, self._wake, self._lock, interruption
+            config, self._state, environment, self._reports, self._leaving, self._wake, self._lock, self._interruption
         )
         self._failure_reported = False
         self._state.on_change(self._wake.wake)
@@ -163,10 +165,9 @@ class WorkerProcess:
     def _terminate(self, grace: float, cause: str) -> None:
         self._dead_man.end_within(grace)
         self._ending.abort_and_leave(cause)
-        if self._state.view.phase is EnvironmentPhase.LOADING:
-            os.kill(os.getpid(), signal.SIGTERM)  # the way out of startup code that is still running
 
     def _on_tick(self, now: float) -> None:
+        self._interruption.repeat(now)
         view = self._state.view
         # The state comes first, then the report: in between nothing is unstored, and nothing was told.
         told = self._reports.any and self._reports.unstored == 0

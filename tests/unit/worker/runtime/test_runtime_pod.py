@@ -102,6 +102,23 @@ def test_startup_code_that_is_still_running_is_ended(bench: Bench) -> None:
     assert manager.wait_gone(worker) == ExitCode.IN_ORDER
 
 
+def test_startup_code_that_did_not_see_the_order_is_told_again(bench: Bench) -> None:
+    # As when the order arrives just before a long wait in C begins.
+    code = """
+import signal
+
+for_worker = signal.getsignal(signal.SIGTERM)
+signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, for_worker))
+print('loading', flush=True)
+time.sleep(1000)
+"""
+    manager = bench.manager()
+    worker = bench.worker(code).start()
+    manager.wait(lambda: "loading" in manager.console_text)
+    terminate(manager, 50)
+    assert manager.wait_gone(worker) == ExitCode.IN_ORDER
+
+
 # The encrypted link ---------------------------------------------------------------------------------------------
 
 

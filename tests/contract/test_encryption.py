@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from manager_client import ManagerClient
-from process_table import free_ports
+from ports import free_ports
 from running_manager import RunningManager
 
 KNOWN_CLIENT = (b"wt8[6a8eoXFRVL<l2JBbOzs(hcI%kRBIr0Do/eLC", b"=@e7WwVuz{*eGcnv{AL@x2hmX!z^)wP3vKsQ{S7s")

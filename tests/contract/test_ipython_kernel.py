@@ -12,7 +12,7 @@ from console_of_kernel import FILES, IDLE, SEEN_IN_A_KERNEL, KernelConsole, run_
 from contract_manager import CALLER, PROFILE, QUICK, ContractClient, ContractManager
 from faulty_manager import PROFILE as SMALL
 from faulty_manager import FaultyManager, wait_until
-from process_table import free_ports
+from ports import free_ports
 from queueserver_worker.runtime.kernel import own_address
 from running_manager import SIMULATED_PROFILE
 

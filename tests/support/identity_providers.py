@@ -20,7 +20,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kind.servers import SLAPD, find
-from process_table import free_ports
+from ports import free_ports
 from server_process import end, wait_for_port
 
 # LDAP ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import psycopg
 
 from deadline import wait_until
 from kind.servers import POSTGRESQL, find
-from process_table import free_ports
+from ports import free_ports
 from server_process import end, wait_for_port
 
 _NOBODY = "nobody"

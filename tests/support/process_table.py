@@ -1,9 +1,8 @@
-"""Processes as `/proc` shows them, and free ports."""
+"""Processes as `/proc` shows them."""
 
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,18 +22,6 @@ def processes_with(variable: str, directory: Path) -> dict[int, str]:
             if path in command or mark in (process / "environ").read_bytes().split(b"\0"):
                 found[int(process.name)] = command.replace(b"\0", b" ").decode().strip()
     return found
-
-
-def free_ports(number: int) -> list[int]:
-    """TCP ports of this machine that nobody listens at."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def waits_on_standard_input(pid: int) -> bool:

@@ -17,7 +17,7 @@ import httpx
 import yaml
 from websockets.sync.client import ClientConnection, connect
 
-from process_table import free_ports
+from ports import free_ports
 from running_manager import RunningManager
 
 KEY = "APIKEYFORTESTS"

@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Self
 
 from manager_client import ManagerClient, NoAnswer, Status
-from process_table import free_ports, lives, processes_with, waits_on_standard_input
+from ports import free_ports
+from process_table import lives, processes_with, waits_on_standard_input
 
 START_DEADLINE = 20.0
 """Seconds until the first answer."""

@@ -74,7 +74,7 @@ def _run(manager: ManagerProcess, console: Console) -> list[dict[str, object]]:
     with view_for(console, progress) as view:
         view.say(f"Starting a manager at {manager.control_address}, its data in {manager.directory} ...")
         if not manager.usual_ports:
-            view.say("(The usual ports are in use, so this one has others.)")
+            view.say("(The usual ports are in use, so this one listens at files.)")
         manager.start()
         session = Session(manager, progress, view.update)
         try:

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from queueserver_cli.client import CommunicationError, ManagerClient
@@ -31,9 +31,15 @@ class ManagerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = Path(tempfile.mkdtemp(prefix="queueserver-demo-"))
         self.log = self.directory / "manager.log"
-        ports = _free_ports()
-        self.usual_ports = ports == USUAL_PORTS
-        self.control_address, self.info_address = (f"tcp://127.0.0.1:{port}" for port in ports)
+        self.usual_ports = _are_free(USUAL_PORTS)
+        self.control_address, self.info_address = self._addresses()
+
+    def _addresses(self) -> tuple[str, str]:
+        """The usual ones if their ports are free, so that other programs find it; else sockets beside the data."""
+        if self.usual_ports:
+            control, info = USUAL_PORTS
+            return f"tcp://127.0.0.1:{control}", f"tcp://127.0.0.1:{info}"
+        return f"ipc://{self.directory}/control", f"ipc://{self.directory}/info"
 
     def start(self) -> None:
         """Start the program; it is ready when its sockets answer."""
@@ -90,20 +96,16 @@ class ManagerProcess:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _free_ports() -> tuple[int, int]:
-    """The usual ports of a manager if both are free, so that other programs find it; else any two free ones."""
-    with suppress(OSError), _bound(USUAL_PORTS[0]) as control, _bound(USUAL_PORTS[1]) as info:
-        return control, info
-    with _bound(0) as control, _bound(0) as info:
-        return control, info
-
-
-@contextmanager
-def _bound(port: int) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that just ended do not count
-        probe.bind(("127.0.0.1", port))
-        yield probe.getsockname()[1]
+def _are_free(ports: Sequence[int]) -> bool:
+    with ExitStack() as probes:
+        try:
+            for port in ports:
+                probe = probes.enter_context(socket.socket())
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that just ended do not count
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _clean_environment(directory: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ import yaml
 import zmq
 
 from cluster_world import QUEUE_SERVER, Road, World
-from process_table import free_ports
+from ports import free_ports
 from queueserver_common.cluster import environment_name
 from queueserver_common.link.worker_config import WorkerConfig
 from queueserver_common.startup import StartupSource

@@ -12,7 +12,7 @@ from browser import fetch, first_message, page_server, running_browser
 from contract_manager import ContractManager, plan
 from http_accounts import configuration_with
 from identity_providers import OpenIdProvider
-from process_table import free_ports
+from ports import free_ports
 from queueserver_http.routes.table import HTTP_ROUTES, WEBSOCKET_ROUTES
 from running_http_server import KEY, RunningHttpServer
 

@@ -17,8 +17,8 @@ from api_server import ApiServer, running_api_server
 from contract_manager import ContractManager
 from http_accounts import configuration_with
 from identity_providers import OpenIdProvider, running_slapd
+from ports import free_ports
 from postgres_server import PostgresServer
-from process_table import free_ports
 from running_http_server import KEY, RunningHttpServer
 from saml_provider import SamlProvider
 

@@ -17,7 +17,7 @@ import pytest
 import zmq
 
 from contract_manager import ContractManager
-from process_table import free_ports
+from ports import free_ports
 from queueserver_http.routes.table import MANAGER_ROUTES
 from running_http_server import KEY, RunningHttpServer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from default_ports import default_ports
+from ports import default_ports
 from queueserver_cli.demo.__main__ import main
 from queueserver_cli.demo.errors import DemoError
 from queueserver_cli.demo.manager_process import ManagerProcess
@@ -94,7 +94,7 @@ def test_the_manager_does_not_get_settings_that_are_meant_for_other_managers(
     manager.remove_data()
 
 
-def test_other_ports_are_taken_when_the_usual_ones_are_in_use() -> None:
+def test_it_listens_at_files_when_the_usual_ports_are_in_use() -> None:
     with default_ports(), socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -105,7 +105,8 @@ def test_other_ports_are_taken_when_the_usual_ones_are_in_use() -> None:
             taken.listen()
         manager = ManagerProcess()
     assert not manager.usual_ports
-    assert "60615" not in manager.control_address
+    assert manager.control_address == f"ipc://{manager.directory}/control"
+    assert manager.info_address == f"ipc://{manager.directory}/info"
     manager.remove_data()
 
 

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from process_table import free_ports
+from ports import free_ports
 from queueserver_http.database.engine import DatabaseAway, DatabaseError, make_engine, prepare
 from queueserver_http.database.migration import migrate, migrations
 from queueserver_http.database.tables import METADATA, REVISION, VERSION_TABLE

@@ -105,6 +105,7 @@ class FaultyManager(ContractManager):
     def kill_manager_and_supervisor(self) -> None:
         """Nothing is left but the worker and Redis."""
         manager = self.manager_pid
+        self.kill(manager, signal.SIGSTOP)  # else it may notice that it is alone, and leave in order
         self.kill(self.supervisor_pid)
         self.kill(manager)
 

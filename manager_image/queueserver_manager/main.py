@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvloop
+import zmq
 
 from queueserver_common import loggers
 from queueserver_common.link.worker_config import WorkerConfig
@@ -90,6 +91,7 @@ def main() -> int:
         _refuse(error)
         return REFUSED
     finally:
+        zmq.Context.instance().destroy(linger=0)  # closed sockets still send: the reply to `manager_stop`, say
         console.stop()
 
 

@@ -53,6 +53,12 @@ PUBLISH_PERIOD = 0.01
 HEARTBEAT_PERIOD = 1.0
 """Seconds after which the status is published even without a change (zmq-api 1.4)."""
 
+LAST_REPLY = 0.2
+"""Seconds that a client has to take the reply to `manager_stop`.
+
+A 0MQ socket that sends only while it is connected (ZMQ_IMMEDIATE) drops what it has not read when the connection ends.
+"""
+
 _CONNECTED, _AWAY = "connected", "away"
 
 
@@ -190,7 +196,7 @@ class Service:
                 self._reply(request, d.reply)
         for effect in d.effects:
             if isinstance(effect, LeaveManager):
-                self.leave(0)
+                self._loop.call_later(0.0 if request is None else LAST_REPLY, self.leave, 0)
             else:
                 self.worker_side.carry_out(effect)
 

@@ -134,8 +134,10 @@ def test_plans_and_devices_are_named(qserver: Qserver) -> None:
 
 
 @pytest.mark.usefixtures("open_environment")
-def test_the_queue_runs_pauses_and_resumes_and_the_history_tells(qserver: Qserver) -> None:
-    qserver.reply("queue", "add", "plan", '{"name": "count", "args": [["det1"]], "kwargs": {"num": 5, "delay": 0.3}}')
+def test_the_queue_runs_pauses_resumes_and_stops_and_the_history_tells(qserver: Qserver) -> None:
+    qserver.reply(
+        "queue", "add", "plan", '{"name": "count", "args": [["det1"]], "kwargs": {"num": 999, "delay": 0.1}}'
+    )
     qserver.reply("queue", "start")
     qserver.wait(lambda status: status["re_state"] == "running")
     qserver.reply("re", "pause")
@@ -144,9 +146,13 @@ def test_the_queue_runs_pauses_and_resumes_and_the_history_tells(qserver: Qserve
     runs = qserver.reply("re", "runs", "open")["run_list"]
     assert [run["is_open"] for run in runs] == [True]
     qserver.reply("re", "resume")
+    qserver.wait(lambda status: status["re_state"] == "running")
+    qserver.reply("re", "pause", "immediate")
+    qserver.wait(lambda status: status["manager_state"] == "paused")
+    qserver.reply("re", "stop")
     qserver.wait(lambda status: status["manager_state"] == "idle" and status["items_in_history"] == 1)
     (item,) = qserver.reply("history", "get")["items"]
-    assert item["result"]["exit_status"] == "completed"
+    assert item["result"]["exit_status"] == "stopped"
     assert item["result"]["run_uids"] == [runs[0]["uid"]]
 
 

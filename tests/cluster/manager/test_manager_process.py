@@ -348,7 +348,7 @@ def test_an_end_that_nobody_heard_of_is_taken_from_the_pod(manager: ClusterManag
 
 def test_a_worker_that_the_store_does_not_know_is_taken_over_with_its_plan(manager: ClusterManager) -> None:
     manager.open()
-    uid = manager.start_plan(num=100, delay=0.05)
+    uid = manager.start_plan(num=200, delay=0.05)
     manager.kill(manager.supervisor_pid)
     manager.wait_end()
     manager.forget_everything()

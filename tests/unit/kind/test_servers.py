@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import kind.servers as servers
 from kind.failure import CannotContinue
 from kind.packages import unpack
 
-NOT_INSTALLED = servers.DebianServer("no-such-server", "usr/sbin/no-such-server")
+NOT_INSTALLED = servers.DebianProgram("no-such-server", "usr/sbin/no-such-server")
 APT = """
 case "$*" in
 *update*) ;;
@@ -64,6 +65,28 @@ def test_an_unpacked_server_is_found_with_its_libraries(tmp_path: Path, monkeypa
     assert str(found.root / "usr/lib") in found.environment["LD_LIBRARY_PATH"]
 
 
+def test_private_libraries_of_an_unpacked_program_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "OUTPUT", tmp_path)
+    root = tmp_path / "no-such-server"
+    architecture = sysconfig.get_config_var("MULTIARCH")
+    for file in ("usr/sbin/no-such-server", f"usr/lib/{architecture}/pulseaudio/libpulsecommon.so"):
+        (root / file).parent.mkdir(parents=True)
+        (root / file).touch()
+    folders = servers.find(NOT_INSTALLED).environment["LD_LIBRARY_PATH"].split(":")
+    assert folders == [str(root / folder / architecture) for folder in ("usr/lib", "lib")] + [
+        str(root / "usr/lib" / architecture / "pulseaudio")
+    ]
+
+
+def test_another_program_that_is_as_good_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "OUTPUT", tmp_path)
+    other = servers.DebianProgram("no-such-server", "usr/sbin/no-such-server", ("opt/vendor/server",))
+    program = tmp_path / "no-such-server/opt/vendor/server"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert servers.find(other).program == program
+
+
 def test_each_server_that_cannot_be_had_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,5 +95,6 @@ def test_each_server_that_cannot_be_had_is_named(
 
     monkeypatch.setattr(servers, "_debian", fail)
     monkeypatch.setattr(servers, "_programs_of_kubernetes", lambda: None)
-    assert servers.make_servers() == 2
-    assert "postgresql" in capsys.readouterr().out
+    assert servers.make_servers() == 3
+    said = capsys.readouterr().out
+    assert all(package in said for package in ("postgresql", "slapd", "chromium-headless-shell"))

@@ -135,9 +135,7 @@ def test_plans_and_devices_are_named(qserver: Qserver) -> None:
 
 @pytest.mark.usefixtures("open_environment")
 def test_the_queue_runs_pauses_resumes_and_stops_and_the_history_tells(qserver: Qserver) -> None:
-    qserver.reply(
-        "queue", "add", "plan", '{"name": "count", "args": [["det1"]], "kwargs": {"num": 999, "delay": 0.1}}'
-    )
+    qserver.reply("queue", "add", "plan", '{"name": "count", "args": [["det1"]], "kwargs": {"num": 999, "delay": 0.1}}')
     qserver.reply("queue", "start")
     qserver.wait(lambda status: status["re_state"] == "running")
     qserver.reply("re", "pause")

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from queueserver_cli.client import CommunicationError, ManagerClient
@@ -49,7 +49,7 @@ class ManagerProcess:
             f"--zmq-info-addr={self.info_address}",
             "--zmq-publish-console=ON",
         ]
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as log, _uninterrupted():
             try:
                 self._process = subprocess.Popen(
                     command,
@@ -94,6 +94,21 @@ class ManagerProcess:
     def remove_data(self) -> None:
         """Delete the directory with the data and the log."""
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals that end the demonstration wait: one in the middle of a start would leave a process that nobody knows."""
+    waiting: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [(number, signal.signal(number, lambda number, _: waiting.append(number))) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+        for late in waiting:
+            signal.raise_signal(late)
 
 
 def _are_free(ports: Sequence[int]) -> bool:

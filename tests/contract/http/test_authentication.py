@@ -258,7 +258,9 @@ def test_an_access_token_expires(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert response.json()["detail"] == "Access token has expired. Refresh token."
-    refused = httpx.post(f"{server.url}/api/auth/session/refresh", json={"refresh_token": tokens["refresh_token"]})
+    refresh = {"refresh_token": tokens["refresh_token"]}
+    while (refused := httpx.post(f"{server.url}/api/auth/session/refresh", json=refresh)).status_code == 200:
+        assert time.monotonic() < deadline
     assert refused.json()["detail"] == "Session has expired. Please re-authenticate."
 
 

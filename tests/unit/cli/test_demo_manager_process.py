@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +109,27 @@ def test_it_listens_at_files_when_the_usual_ports_are_in_use() -> None:
     assert not manager.usual_ports
     assert manager.control_address == f"ipc://{manager.directory}/control"
     assert manager.info_address == f"ipc://{manager.directory}/info"
+    manager.remove_data()
+
+
+def test_a_signal_in_the_middle_of_a_start_waits_until_the_process_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+
+    def start_and_be_interrupted(*words: Any, **options: Any) -> Any:
+        process = start(*words, **options)
+        signal.raise_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_be_interrupted)
+    manager = ManagerProcess(program(tmp_path, "import time; time.sleep(600)"))
+    with pytest.raises(KeyboardInterrupt):
+        manager.start()
+    manager.check()  # it runs, and is known
+    manager.stop()
+    with pytest.raises(DemoError, match="ended"):
+        manager.check()
     manager.remove_data()
 
 

@@ -33,9 +33,15 @@ class Site:
 
     def outage(self, how: str) -> None:
         """Redis goes away; the manager has noticed on return."""
+        losses = self._losses()
         getattr(self.redis, how)()
         if how == "stop" or not self.redis.restarts_by_itself:
             self.wait_away()
+        else:  # it may be back before anybody sees in the status that it was away
+            wait_until(lambda: self._losses() > losses, "notice of the loss")
+
+    def _losses(self) -> int:
+        return self.manager.log_text.count("The store is lost")
 
     def recover(self, how: str) -> None:
         """Redis comes back; the manager has noticed on return."""
@@ -295,9 +301,8 @@ def test_nothing_that_was_accepted_is_lost_when_redis_is_killed_again_and_again(
         for _ in range(4):
             number = len(accepted)
             wait_until(lambda number=number: len(accepted) > number + 20, "accepted items")
-            site.redis.kill()
-            site.redis.start()
-            site.wait_back()
+            site.outage("kill")
+            site.recover("kill")
     finally:
         stop.set()
         adding.join(LONG)
@@ -310,7 +315,7 @@ def test_the_packaged_server_is_started_again_and_keeps_its_data(packaged: Site)
     manager = packaged.manager
     uids = [manager.add()["item_uid"] for _ in range(5)]
     old = packaged.redis.pid  # type: ignore[union-attr]
-    packaged.redis.kill()
+    packaged.outage("kill")
     packaged.wait_back()
     wait_until(lambda: any(p != old for p in manager._with("valkey-server")), "new Redis server")
     assert manager.queue_uids == uids

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from http_in_a_thread import serving
 from kind.servers import CHROMIUM, find
 
 _FETCH = """async ([url, options]) => {
@@ -50,16 +50,8 @@ def page_server() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(b"<!doctype html><title>A page of another server</title>")
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://localhost:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as port:
+        yield f"http://localhost:{port}"
 
 
 def fetch(page: Page, url: str, **options: Any) -> tuple[int, str]:
@@ -69,5 +61,8 @@ def fetch(page: Page, url: str, **options: Any) -> tuple[int, str]:
 
 
 def first_message(page: Page, url: str, credentials: object = None) -> Any:
-    """The first message of a websocket that a script of the page opens, or the code with which it was closed."""
+    """The first message of a websocket that a script of the page opens, or the code with which it was closed.
+
+    "nothing" when neither comes within 30 s.
+    """
     return page.evaluate(_SOCKET, [url, credentials])

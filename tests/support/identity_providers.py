@@ -7,11 +7,10 @@ import hashlib
 import json
 import secrets
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -19,6 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from http_in_a_thread import serving
 from kind.servers import SLAPD, find
 from ports import free_ports
 from server_process import end, wait_for_port
@@ -131,21 +131,16 @@ class OpenIdProvider:
                 self.end_headers()
                 self.wfile.write(json.dumps(value).encode())
 
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.url = ""
+        self._running = ExitStack()
+        self._serving = serving(Handler)
 
     def __enter__(self) -> OpenIdProvider:
-        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._running.enter_context(self._serving)}"
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._running.close()
 
     def arguments(self, redirect_uri: str) -> dict[str, str]:
         """Of the authenticator of a server that people come back to at `redirect_uri`."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from api_server import ApiServer, running_api_server
 from contract_manager import ContractManager
 from http_accounts import configuration_with
+from http_in_a_thread import serving
 from identity_providers import OpenIdProvider, running_slapd
 from ports import free_ports
 from postgres_server import PostgresServer
@@ -253,28 +253,19 @@ def test_users_and_roles_come_from_an_access_server(
             self.end_headers()
             self.wfile.write(json.dumps(users).encode())
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as access_server:
-        thread = threading.Thread(target=access_server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            policy = {
-                "policy": "bluesky_httpserver.authorization:ServerBasedAPIAccessControl",
-                "args": {"instrument": "TST", "server": "127.0.0.1", "port": access_server.server_port},
-            }
-            settings = {**configuration_with("DummyAuthenticator", {}), "api_access": policy}
-            server = start_server(manager_with_environment, configuration=settings)
-            assert asked == ["/instrument/tst/qserver/access"]
-            token = log_in(server, "bob", "x").json()["access_token"]
-            who = httpx.get(f"{server.url}/api/auth/scopes", headers={"Authorization": f"Bearer {token}"}).json()
-            assert who["roles"] == ["expert"]
-            assert log_in(server, "eve", "x").status_code == 200
-            assert log_in(server, "stranger", "x").status_code == 401
-        finally:
-            access_server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        policy = {
+            "policy": "bluesky_httpserver.authorization:ServerBasedAPIAccessControl",
+            "args": {"instrument": "TST", "server": "127.0.0.1", "port": port},
+        }
+        settings = {**configuration_with("DummyAuthenticator", {}), "api_access": policy}
+        server = start_server(manager_with_environment, configuration=settings)
+        assert asked == ["/instrument/tst/qserver/access"]
+        token = log_in(server, "bob", "x").json()["access_token"]
+        who = httpx.get(f"{server.url}/api/auth/scopes", headers={"Authorization": f"Bearer {token}"}).json()
+        assert who["roles"] == ["expert"]
+        assert log_in(server, "eve", "x").status_code == 200
+        assert log_in(server, "stranger", "x").status_code == 401
 
 
 # Kubernetes ------------------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
+from http_in_a_thread import serving
 from queueserver_http.access.failed_logins import FailedLogins
 from queueserver_http.access.policies import (
     BasicAPIAccessControl,
@@ -143,9 +143,6 @@ def test_an_answer_of_the_access_server_that_makes_no_sense_changes_nothing() ->
             self.end_headers()
             self.wfile.write(json.dumps(replies[-1]).encode())
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
     async def run(port: int) -> None:
         policy = ServerBasedAPIAccessControl(instrument="tst", server="127.0.0.1", port=port)
         assert await policy.update()
@@ -158,11 +155,5 @@ def test_an_answer_of_the_access_server_that_makes_no_sense_changes_nothing() ->
         assert policy.user("bob") is None
         assert policy.user("eve") == User(frozenset(["observer"]))
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            asyncio.run(run(server.server_port))
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        asyncio.run(run(port))

@@ -28,7 +28,8 @@ def free_ports(number: int) -> list[int]:
     """
     last = Path(tempfile.gettempdir()) / f"queueserver-tests-last-port-{os.geteuid()}"
     with locked(last.with_suffix(".lock")):
-        port = int(last.read_text()) if last.exists() else _FIRST_PORT
+        last.touch()
+        port = int(last.read_text() or _FIRST_PORT)  # empty also when another was killed while it wrote
         found: list[int] = []
         while len(found) < number:
             port = port + 1 if port < _LAST_PORT else _FIRST_PORT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import signal
 import threading
 import time
@@ -24,12 +23,11 @@ class Interruption:
         self._running = False
         self._wanted = False
         self._interrupted = False
-        self._due = math.inf
+        self._due = 0.0
 
     def request(self) -> None:
         """End what runs, and let nothing begin any more; from any thread."""
         self._wanted = True
-        self._due = 0.0
         self.repeat(time.monotonic())
 
     def repeat(self, now: float) -> None:
@@ -38,7 +36,9 @@ class Interruption:
         Python looks at signals between its steps. One that arrives after the look and before a wait in C begins is
         not seen before the wait is over, but the next one ends the wait.
         """
-        if self._running and now >= self._due and (main := threading.main_thread().ident) is not None:
+        if not (self._wanted and self._running and now >= self._due):
+            return
+        if (main := threading.main_thread().ident) is not None:
             self._due = now + AGAIN_AFTER
             signal.pthread_kill(main, signal.SIGTERM)
 
